@@ -1,0 +1,72 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The package reads like ARCHITECTURE.md: one line per module, dependencies pointing down.
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// A module `Waggle<folder>` in `Sources/<folder>`.
+func module(_ folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: "Waggle\(folder)", dependencies: dependencies, path: "Sources/\(folder)", swiftSettings: settings)
+}
+
+/// Tests of one folder in `Tests/<folder>Tests`.
+func tests(_ folder: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: "\(folder)Tests", dependencies: dependencies, path: "Tests/\(folder)Tests", swiftSettings: settings)
+}
+
+/// A Debian library, found through pkg-config.
+func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
+}
+
+let package = Package(
+    name: "waggle",
+    products: [
+        .library(name: "Waggle", targets: ["WaggleAssembly", "WaggleRuntime", "WaggleSimulation"]),
+        .executable(name: "waggle", targets: ["waggle"]),
+    ],
+    targets: [
+        // Debian libraries and small C targets.
+        system("COpenSSL", "libcrypto", "libssl-dev"),
+        system("CLMDB", "lmdb", "liblmdb-dev"),
+        system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
+        system("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        .target(name: "CKernels", path: "Sources/CKernels", cSettings: [.unsafeFlags(["-O3"])]),
+        .target(name: "CLinux", path: "Sources/CLinux", cSettings: [.define("_GNU_SOURCE")]),
+
+        // The stack, bottom up.
+        module("Base"),
+        module("Formats", ["WaggleBase"]),
+        module("Cryptography", ["WaggleBase", "COpenSSL", "CKernels"]),
+        module("Network", ["WaggleBase", "WaggleFormats", "WaggleCryptography"]),
+        module("Stack", ["WaggleNetwork"]),
+        module("Services", ["WaggleNetwork"]),
+        module("Content", ["WaggleNetwork"]),
+        module("Assembly", ["WaggleNetwork", "WaggleStack", "WaggleServices", "WaggleContent"]),
+        module("API", ["WaggleAssembly", "CMicrohttpd", "CCurl"]),
+
+        // The two worlds.
+        module("Runtime", ["WaggleBase", "CLinux", "CLMDB"]),
+        module("Simulation", ["WaggleBase"]),
+
+        .executableTarget(
+            name: "waggle", dependencies: ["WaggleAPI", "WaggleRuntime"], path: "Sources/waggle", swiftSettings: settings),
+
+        tests("Base", ["WaggleBase"]),
+        tests("Formats", ["WaggleFormats"]),
+        tests("Cryptography", ["WaggleCryptography", "WaggleFormats"]),
+        tests("Simulation", ["WaggleSimulation"]),
+        tests("Runtime", ["WaggleRuntime", "WaggleSimulation"]),
+        tests("Network", ["WaggleNetwork", "WaggleStack", "WaggleSimulation"]),
+        tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
+        tests("Content", ["WaggleContent", "WaggleSimulation"]),
+        tests("API", ["WaggleAPI", "WaggleSimulation"]),
+    ]
+)

@@ -1,0 +1,4 @@
+@main
+struct Waggle {
+    nonisolated static func main() {}
+}
