@@ -1,0 +1,57 @@
+/// A point on a loop's monotonic clock, in nanoseconds since an arbitrary start.
+public struct Instant: Comparable, Hashable, Sendable {
+    public var nanoseconds: UInt64
+
+    @inlinable public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+    /// Later than every instant a clock will show.
+    public static let distantFuture = Instant(nanoseconds: .max)
+
+    @inlinable public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
+
+    /// Saturates at both ends of the clock.
+    @inlinable public static func + (instant: Instant, duration: Duration) -> Instant {
+        let delta = duration.wholeNanoseconds
+        if delta >= 0 {
+            let (sum, overflow) = instant.nanoseconds.addingReportingOverflow(UInt64(delta))
+            return Instant(nanoseconds: overflow ? .max : sum)
+        }
+        let (difference, overflow) = instant.nanoseconds.subtractingReportingOverflow(delta.magnitude)
+        return Instant(nanoseconds: overflow ? 0 : difference)
+    }
+
+    @inlinable public static func - (instant: Instant, duration: Duration) -> Instant {
+        instant + .nanoseconds(-duration.wholeNanoseconds)
+    }
+
+    @inlinable public static func - (left: Instant, right: Instant) -> Duration {
+        left >= right
+            ? .nanoseconds(Int64(clamping: left.nanoseconds - right.nanoseconds))
+            : .nanoseconds(-Int64(clamping: right.nanoseconds - left.nanoseconds))
+    }
+}
+
+extension Duration {
+    /// The duration in nanoseconds, clamped to what 64 bits hold (292 years).
+    @inlinable public var wholeNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return seconds < 0 ? -Int64.max : Int64.max }
+        let (sum, carry) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return carry ? (seconds < 0 ? -Int64.max : Int64.max) : max(sum, -Int64.max)
+    }
+}
+
+/// A time of day: nanoseconds since 1970-01-01 00:00:00 UTC.
+public struct WallTime: Comparable, Hashable, Sendable {
+    public var nanoseconds: Int64
+
+    @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    @inlinable public static func < (left: WallTime, right: WallTime) -> Bool { left.nanoseconds < right.nanoseconds }
+
+    @inlinable public static func + (time: WallTime, duration: Duration) -> WallTime {
+        let (sum, overflow) = time.nanoseconds.addingReportingOverflow(duration.wholeNanoseconds)
+        return WallTime(nanoseconds: overflow ? .max : sum)
+    }
+}

@@ -1,0 +1,46 @@
+/// The one door to the outside: everything that a node takes from the world it runs in.
+///
+/// `WaggleRuntime` is the real world on Linux, `WaggleSimulation` one host of a simulated one.
+public protocol System: Sendable {
+    /// The loops that carry connections. The first is the home of everything that belongs to no connection.
+    var loops: [any EventLoop] { get }
+    var network: any ByteNetwork { get }
+    var files: any FileSystem { get }
+
+    /// The time of day.
+    var wallTime: WallTime { get }
+
+    /// Fills `buffer` with bytes fit for keys.
+    func fillRandom(_ buffer: UnsafeMutableRawBufferPointer)
+
+    /// Opens or creates a store in the directory `path`. `capacity` is an upper bound of its size in bytes.
+    func openStore(_ path: String, tables: [Table], capacity: Int) throws(StoreError) -> any KeyValueStore
+
+    /// Runs blocking or long work off the loops and comes back with its result.
+    func offload<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R
+
+    /// Resident memory of the process in bytes.
+    var residentMemory: Int { get }
+
+    /// Takes log records; see `Log`.
+    var log: any LogSink { get }
+}
+
+extension System {
+    public var home: any EventLoop { loops[0] }
+
+    /// `count` bytes fit for keys.
+    public func randomBytes(_ count: Int) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            fillRandom(UnsafeMutableRawBufferPointer(buffer))
+            filled = count
+        }
+    }
+
+    /// A random integer.
+    public func random<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type = T.self) -> T {
+        var value: T = 0
+        withUnsafeMutableBytes(of: &value) { fillRandom($0) }
+        return value
+    }
+}
