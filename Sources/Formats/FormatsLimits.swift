@@ -1,0 +1,15 @@
+/// Bounds of the decoders in this module: what a remote may make them read, hold or recurse into.
+public enum FormatsLimits {
+    /// Longest digest of a multihash, in bytes. The longest hash in use has 64 bytes; identity "hashes" carry small content and are
+    /// capped at 128 by the IPFS implementations.
+    public static let digestBytes = 128
+
+    /// Longest binary CID, in bytes: three varints of at most nine bytes (version takes one), a length of two and a digest.
+    public static let cidBytes = 1 + 9 + 9 + 2 + digestBytes
+
+    /// Longest text of a CID, in UTF-8 bytes: `cidBytes` in base 2, the longest encoding, and its prefix.
+    public static let cidTextBytes = 1 + 8 * cidBytes
+
+    /// Longest text in a base whose digits are not whole bits (10, 36, 58), in characters; their decoding takes quadratic time.
+    public static let positionalTextCharacters = 16_384
+}
