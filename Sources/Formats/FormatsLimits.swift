@@ -12,4 +12,7 @@ public enum FormatsLimits {
 
     /// Longest text in a base whose digits are not whole bits (10, 36, 58), in characters; their decoding takes quadratic time.
     public static let positionalTextCharacters = 16_384
+
+    /// Most entries in the `blocksizes` of one UnixFS node. Each belongs to a link of at least eight bytes, and no block has more than 4 MiB.
+    public static let blockSizes = 1 << 19
 }

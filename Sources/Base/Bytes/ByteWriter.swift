@@ -38,6 +38,20 @@ public struct ByteWriter: ~Copyable {
         write(UInt8(value))
     }
 
+    /// Puts an unsigned varint in front of the bytes written since `offset`, moving those up: for a length that is known last.
+    public mutating func insert(varint value: UInt64, at offset: Int) {
+        precondition(offset >= 0 && offset <= count)
+        let end = count
+        write(varint: value)
+        let length = count - end
+        guard offset < end else { return }
+        withUnsafeTemporaryAllocation(byteCount: 16, alignment: 1) { varint in
+            varint.baseAddress?.copyMemory(from: storage.base + end, byteCount: length)
+            (storage.base + offset + length).copyMemory(from: storage.base + offset, byteCount: end - offset)
+            varint.baseAddress.map { (storage.base + offset).copyMemory(from: $0, byteCount: length) }
+        }
+    }
+
     /// Appends raw memory.
     public mutating func write(_ source: UnsafeRawBufferPointer) {
         guard let start = source.baseAddress, !source.isEmpty else { return }
