@@ -1,0 +1,63 @@
+import WaggleBase
+
+/// HMAC with SHA-256 (RFC 2104).
+///
+/// The two key blocks are absorbed once, so a value that is kept authenticates many messages at two compressions less each.
+public struct HMACSHA256: Sendable {
+    private let inner: SHA256
+    private let outer: SHA256
+    private var running: SHA256
+
+    /// Starts with a key of any length; keys over 64 bytes are hashed first.
+    public init(key: UnsafeRawBufferPointer) {
+        var block = SIMD64<UInt8>.zero
+        Swift.withUnsafeMutableBytes(of: &block) { block in
+            if key.count > SHA256.blockLength {
+                SHA256.hash(key).withUnsafeBytes { block.copyMemory(from: $0) }
+            } else {
+                block.copyMemory(from: key)
+            }
+        }
+        inner = HMACSHA256.absorb(block ^ SIMD64(repeating: 0x36))
+        outer = HMACSHA256.absorb(block ^ SIMD64(repeating: 0x5c))
+        running = inner
+        wipe(&block)
+    }
+
+    private static func absorb(_ block: SIMD64<UInt8>) -> SHA256 {
+        var block = block
+        var hash = SHA256()
+        withUnsafeBytes(of: block) { hash.update($0) }
+        WaggleCryptography.wipe(&block)
+        return hash
+    }
+
+    public init(key: RawSpan) { self = key.withUnsafeBytes { HMACSHA256(key: $0) } }
+    public init(key: SecureBytes) { self = key.withUnsafeBytes { HMACSHA256(key: $0) } }
+
+    /// Appends bytes of the message.
+    public mutating func update(_ data: UnsafeRawBufferPointer) { running.update(data) }
+    public mutating func update(_ data: RawSpan) { running.update(data) }
+
+    /// The tag of what was appended; the next message starts from nothing.
+    public mutating func finish() -> Digest256 {
+        var tag = Digest256()
+        tag.withUnsafeMutableBytes { finish(into: $0) }
+        return tag
+    }
+
+    mutating func finish(into tag: UnsafeMutableRawBufferPointer) {
+        running.finish(into: tag)
+        running = outer
+        running.update(UnsafeRawBufferPointer(tag))
+        running.finish(into: tag)
+        running = inner
+    }
+
+    /// The tag of one message.
+    public static func authenticate(_ message: RawSpan, key: RawSpan) -> Digest256 {
+        var hmac = HMACSHA256(key: key)
+        hmac.update(message)
+        return hmac.finish()
+    }
+}

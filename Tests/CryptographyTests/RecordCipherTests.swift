@@ -1,0 +1,113 @@
+import Testing
+import WaggleBase
+@testable import WaggleCryptography
+
+@Suite struct RecordCipherTests {
+    struct Group: Decodable {
+        struct Case: Decodable {
+            let tcId: Int
+            let key, iv, aad, msg, ct, tag: Hex
+            let result: Verdict
+        }
+        let ivSize, keySize, tagSize: Int
+        let tests: [Case]
+    }
+
+    /// Every test with the sizes a record has; the others (counted) have nonces or keys this type cannot be given.
+    @Test(arguments: [
+        (RecordCipher.Algorithm.chaCha20Poly1305, "chacha20_poly1305", 325, 9), (.aes256GCM, "aes_gcm", 316, 250),
+    ])
+    func wycheproof(algorithm: RecordCipher.Algorithm, name: String, total: Int, skipped: Int) throws {
+        let file = try Wycheproof<Group>.load(name)
+        var seen = 0
+        var unsupported = 0
+        for group in file.testGroups {
+            for test in group.tests {
+                seen += 1
+                guard let nonce = RecordCipher.Nonce(test.iv.bytes), group.keySize == 256, group.tagSize == 128 else {
+                    unsupported += 1
+                    continue
+                }
+                try check(test, try #require(RecordCipher(algorithm, key: SecureBytes(test.key.bytes))), nonce)
+            }
+        }
+        #expect(seen == total && seen == file.numberOfTests)
+        #expect(unsupported == skipped, "\(unsupported)")
+    }
+
+    private func check(_ test: Group.Case, _ cipher: RecordCipher, _ nonce: RecordCipher.Nonce) throws {
+        let record = Bytes(test.ct.bytes.array + test.tag.bytes.array)
+        var opened = false
+        let plaintext = Bytes(count: test.ct.bytes.count) { output in
+            record.withUnsafeBytes { record in
+                test.aad.bytes.withUnsafeBytes { aad in
+                    opened = cipher.open(record, authenticating: aad, nonce: nonce, into: output.baseAddress!)
+                }
+            }
+            return output.count
+        }
+        #expect(opened == (test.result == .valid), "test \(test.tcId)")
+        guard test.result == .valid else {
+            #expect(plaintext.allSatisfy { $0 == 0 })
+            return
+        }
+        #expect(plaintext == test.msg.bytes, "test \(test.tcId)")
+        // The same in two pieces, cut everywhere a short message can be cut.
+        for cut in stride(from: 0, through: plaintext.count, by: max(1, plaintext.count / 16)) {
+            let sealed = Bytes(count: record.count) { output in
+                plaintext.prefix(cut).withUnsafeBytes { first in
+                    plaintext.dropFirst(cut).withUnsafeBytes { second in
+                        test.aad.bytes.withUnsafeBytes { aad in
+                            cipher.seal(first, second, authenticating: aad, nonce: nonce, into: output.baseAddress!)
+                        }
+                    }
+                }
+                return output.count
+            }
+            #expect(sealed == record, "test \(test.tcId) cut at \(cut)")
+        }
+    }
+
+    @Test(arguments: RecordCipher.Algorithm.allCases, [0, 1, 16, 100, 65_519])
+    func inPlace(algorithm: RecordCipher.Algorithm, length: Int) throws {
+        let cipher = try #require(RecordCipher(algorithm, key: SecureBytes(Bytes(pseudorandom: 32, seed: 1))))
+        let plaintext = Bytes(pseudorandom: length, seed: 2)
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: length + 16, alignment: 16)
+        defer { memory.deallocate() }
+        let start = memory.baseAddress!
+        for nonce: UInt64 in [0, 1, 0x0102_0304_0506_0708] {
+            let expected = cipher.seal(plaintext.span, authenticating: Bytes().span, nonce: nonce)
+            memory.copyBytes(from: plaintext)
+            cipher.seal(UnsafeRawBufferPointer(start: start, count: length), nonce: nonce, into: start)
+            #expect(Bytes(copying: UnsafeRawBufferPointer(memory)) == expected)
+            #expect(!cipher.open(UnsafeRawBufferPointer(start: start, count: 15), nonce: nonce, into: start))
+            #expect(cipher.open(UnsafeRawBufferPointer(memory), nonce: nonce, into: start))
+            #expect(Bytes(copying: UnsafeRawBufferPointer(start: start, count: length)) == plaintext)
+        }
+    }
+
+    /// The counter's place and byte order, from Noise rev 34, sections 12.3 and 12.4.
+    @Test func nonceLayout() throws {
+        let key = SecureBytes(Bytes(pseudorandom: 32, seed: 3))
+        for (algorithm, nonce) in [
+            (RecordCipher.Algorithm.chaCha20Poly1305, [0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1]),
+            (.aes256GCM, [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ] as [(RecordCipher.Algorithm, [UInt8])] {
+            let cipher = try #require(RecordCipher(algorithm, key: key))
+            let explicit = try #require(RecordCipher.Nonce(Bytes(nonce)))
+            let record = cipher.seal(Bytes(utf8: "waggle").span, authenticating: Bytes().span, nonce: 0x0102_0304_0506_0708)
+            let opened = Bytes(count: 6) { output in
+                let authentic = record.withUnsafeBytes {
+                    cipher.open($0, authenticating: .init(start: nil, count: 0), nonce: explicit, into: output.baseAddress!)
+                }
+                return authentic ? 6 : 0
+            }
+            #expect(opened == "waggle")
+        }
+        #expect(RecordCipher(.chaCha20Poly1305, key: SecureBytes([1])) == nil)
+    }
+}
+
+extension RecordCipher.Nonce {
+    init?(_ bytes: Bytes) { self.init(bytes.span) }
+}
