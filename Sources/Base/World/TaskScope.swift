@@ -62,8 +62,9 @@ public final class TaskScope: Sendable {
         let running = state.withLock { state -> [any SpawnedTask] in
             state.closed = true
             var running: [any SpawnedTask] = []
-            for (id, entry) in state.tasks {
-                if case .running(let task) = entry { running.append(task) } else { state.tasks[id] = .cancelled }
+            // In order of start, so that a simulated run is the same each time.
+            for id in state.tasks.keys.sorted() {
+                if case .running(let task) = state.tasks[id] { running.append(task) } else { state.tasks[id] = .cancelled }
             }
             return running
         }
