@@ -15,4 +15,10 @@ public enum FormatsLimits {
 
     /// Most entries in the `blocksizes` of one UnixFS node. Each belongs to a link of at least eight bytes, and no block has more than 4 MiB.
     public static let blockSizes = 1 << 19
+
+    /// Longest binary multiaddr, in bytes. The longest component in use, an I2P destination, has about 400.
+    public static let multiaddrBytes = 1024
+
+    /// Longest text of a multiaddr, in UTF-8 bytes. The longest text for its bytes is a chain of `/p2p-websocket-star`, two bytes each.
+    public static let multiaddrTextBytes = multiaddrBytes / 2 * 20
 }
