@@ -1,0 +1,82 @@
+import WaggleBase
+import WaggleCryptography
+
+/// A handshake as a machine over bytes: it reads no clock and no socket.
+///
+/// The law: after the start and after every `receive` that consumed something, send what `next` gives until it says nil, then ask
+/// `finish`. A handshake that threw is at its end; the connection is closed without another word, so that nothing is revealed.
+public protocol Handshake {
+    /// Looks at the start of `input`, takes at most one whole message and says how many bytes that was; 0 when the message is not
+    /// complete yet. What it does not take must be presented again, with more behind it.
+    mutating func receive(_ input: RawSpan) throws(HandshakeError) -> Int
+
+    /// The next bytes to send, or nil when there are none now.
+    mutating func next() -> Bytes?
+
+    /// The outcome, once: non-nil at the first call after the last message was sent and received.
+    mutating func finish() -> Secured?
+
+    /// The most bytes that one message may take, so that the driver can bound its buffer.
+    var maximumMessage: Int { get }
+}
+
+/// A finished handshake.
+public struct Secured {
+    /// Who is at the other end, proven.
+    public let peer: PeerID
+    public let key: PublicKey
+    /// The muxer agreed on inside the handshake; nil when it is still to be negotiated.
+    public let muxer: ProtocolID?
+    /// Seals and opens what follows.
+    public let records: any RecordLayer
+    public let security: SecurityInfo
+
+    public init(peer: PeerID, key: PublicKey, muxer: ProtocolID?, records: any RecordLayer, security: SecurityInfo) {
+        self.peer = peer
+        self.key = key
+        self.muxer = muxer
+        self.records = records
+        self.security = security
+    }
+}
+
+/// How a connection is secured, for people and for policies.
+public struct SecurityInfo: Sendable, Hashable {
+    /// The channel that was negotiated.
+    public let channel: ProtocolID
+    /// `X25519`, `X25519+ML-KEM-768` …
+    public let keyExchange: String
+    /// The kind of the peer's identity key: `Ed25519`, `RSA` …
+    public let signature: String
+    /// Whether recorded traffic stays secret from someone who can break X25519.
+    public let isPostQuantum: Bool
+    /// Whether both sides signed what they offered and it led to this very channel. False with peers that do not know the extension.
+    public let transcriptVerified: Bool
+
+    public init(channel: ProtocolID, keyExchange: String, signature: String, isPostQuantum: Bool, transcriptVerified: Bool) {
+        self.channel = channel
+        self.keyExchange = keyExchange
+        self.signature = signature
+        self.isPostQuantum = isPostQuantum
+        self.transcriptVerified = transcriptVerified
+    }
+}
+
+/// Why a handshake failed.
+public enum HandshakeError: Error, Hashable, Sendable {
+    /// A frame or payload that does not follow the format.
+    case malformed
+    /// A message of this many bytes, more than a handshake ever needs.
+    case tooLong(bytes: Int)
+    /// A ciphertext, key share or signature that does not verify.
+    case notAuthentic
+    /// An identity key of a kind or size that is not accepted.
+    case keyRefused(KeyError)
+    /// Somebody else answered.
+    case wrongPeer(expected: PeerID, actual: PeerID)
+    /// Both sides named their muxers and have none in common.
+    case noCommonMuxer
+    /// Both sides signed their offers, and these lead to `expected` (nil: to nothing) and not to the channel that was negotiated: someone
+    /// between them tampered with the negotiation.
+    case downgraded(expected: ProtocolID?, negotiated: ProtocolID)
+}

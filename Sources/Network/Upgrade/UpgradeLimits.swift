@@ -1,0 +1,9 @@
+/// Bounds of the upgrade from a raw byte stream to a secured and multiplexed connection.
+public enum UpgradeLimits {
+    /// How long it may take. Ten seconds cover a satellite link and a busy phone; whoever needs longer only holds memory.
+    public static let duration = Duration.seconds(10)
+
+    /// How much a peer may send before it is done, in bytes: every line of two negotiations at their longest, and two handshake messages
+    /// with post-quantum signatures.
+    public static let inputBytes = 256 << 10
+}
