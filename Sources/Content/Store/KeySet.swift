@@ -1,0 +1,39 @@
+import WaggleBase
+import WaggleFormats
+
+/// A set of block keys in 16 bytes a key: fingerprints under a secret of this process.
+///
+/// Two keys that share a fingerprint cannot be made on purpose, because the secret is unknown outside, and 128 bits rule out accidents.
+struct KeySet: Sendable {
+    private struct Fingerprint: Hashable {
+        let high: UInt64
+        let low: UInt64
+
+        init(_ key: Bytes) {
+            key.withUnsafeBytes { key in
+                var first = Hasher()
+                first.combine(bytes: key)
+                var second = Hasher()
+                second.combine(0x9e37_79b9_7f4a_7c15 as UInt64)
+                second.combine(bytes: key)
+                high = UInt64(truncatingIfNeeded: first.finalize() as Int)
+                low = UInt64(truncatingIfNeeded: second.finalize() as Int)
+            }
+        }
+
+        /// `high` is uniform already; hashing it again would only cost.
+        func hash(into hasher: inout Hasher) { hasher.combine(high) }
+    }
+
+    private var fingerprints: Set<Fingerprint> = []
+
+    var count: Int { fingerprints.count }
+
+    /// Says whether the key was new.
+    @discardableResult
+    mutating func insert(_ key: Multihash) -> Bool { fingerprints.insert(Fingerprint(key.bytes)).inserted }
+
+    func contains(_ key: Multihash) -> Bool { fingerprints.contains(Fingerprint(key.bytes)) }
+
+    mutating func formUnion(_ other: KeySet) { fingerprints.formUnion(other.fingerprints) }
+}
