@@ -91,23 +91,31 @@ public final class Repository: Sendable {
         try checkVersion(at: path, system.files)
         let lock: any FileLock
         do { lock = try system.files.lock("\(path)/repo.lock") } catch { throw RepositoryError(error, at: path) }
-        do {
-            do {
-                try system.files.makeDirectory("\(path)/blocks", mode: 0o700)
-                try system.files.makeDirectory("\(path)/data", mode: 0o700)
-            } catch {
-                throw RepositoryError(error, at: path)
-            }
-            do {
-                let blocks = try system.openStore("\(path)/blocks", tables: StoreTables.all, capacity: options.blockCapacity)
-                let data = try system.openStore("\(path)/data", tables: options.dataTables, capacity: options.dataCapacity)
-                return Repository(path: path, system: system, blockTables: blocks, data: data, lock: lock)
-            } catch {
-                throw RepositoryError(error, at: path)
-            }
+        do throws(RepositoryError) {
+            let stores = try openStores(path, system, options)
+            return Repository(path: path, system: system, blockTables: stores.blocks, data: stores.data, lock: lock)
         } catch {
             lock.release()
             throw error
+        }
+    }
+
+    private static func openStores(
+        _ path: String, _ system: any System, _ options: Options
+    ) throws(RepositoryError) -> (blocks: any KeyValueStore, data: any KeyValueStore) {
+        do throws(FileError) {
+            try system.files.makeDirectory("\(path)/blocks", mode: 0o700)
+            try system.files.makeDirectory("\(path)/data", mode: 0o700)
+        } catch {
+            throw RepositoryError(error, at: path)
+        }
+        do throws(StoreError) {
+            return (
+                try system.openStore("\(path)/blocks", tables: StoreTables.all, capacity: options.blockCapacity),
+                try system.openStore("\(path)/data", tables: options.dataTables, capacity: options.dataCapacity)
+            )
+        } catch {
+            throw RepositoryError(error, at: path)
         }
     }
 
@@ -123,15 +131,9 @@ public final class Repository: Sendable {
 
     /// A directory that another IPFS program made is never written to.
     private static func refuseForeign(_ path: String, _ files: any FileSystem) throws(RepositoryError) {
-        do {
-            if try files.status("\(path)/datastore_spec") != nil { throw RepositoryError.foreign(path: path, detail: "Kubo made it") }
-        } catch let error as FileError {
-            throw RepositoryError(error, at: path)
-        } catch let error as RepositoryError {
-            throw error
-        } catch {
-            throw .other(path: path, detail: "\(error)")
-        }
+        let kubo: FileStatus?
+        do { kubo = try files.status("\(path)/datastore_spec") } catch { throw RepositoryError(error, at: path) }
+        if kubo != nil { throw .foreign(path: path, detail: "Kubo made it") }
     }
 
     /// Finishes running commits, closes the stores and lets go of the lock.

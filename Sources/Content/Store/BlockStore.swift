@@ -214,3 +214,49 @@ public final class BlockStore: BlockSource {
         try store.read { reader in (try reader.count(StoreTables.blocks), try StoreCounter.blockBytes.value(reader)) }
     }
 }
+
+extension BlockStore {
+    /// What one step of a verification found.
+    public struct Verification: Sendable {
+        public var checked: Int
+        public var corrupted: [Multihash]
+        /// Blocks whose hash function this build does not know.
+        public var unknown: [Multihash]
+    }
+
+    /// Reads and hashes every block, several MiB a step; `report` hears of each step. Gives the number of blocks checked.
+    @discardableResult
+    public func verifyAll(_ report: (Verification) async throws -> Void) async throws -> Int {
+        var last: Multihash?
+        var total = 0
+        while true {
+            try Task.checkCancellation()
+            let after = last
+            let (step, end) = try await system.offload { try self.verify(after: after) }
+            if step.checked == 0 { return total }
+            total += step.checked
+            last = end
+            try await report(step)
+        }
+    }
+
+    private func verify(after last: Multihash?) throws -> (Verification, Multihash?) {
+        var step = Verification(checked: 0, corrupted: [], unknown: [])
+        var end: Multihash?
+        var bytes = 0
+        try store.read { reader in
+            try BlockStore.scan(reader, after: last) { key, value in
+                step.checked += 1
+                bytes += value.count
+                switch BlockHash.matches(key, value) {
+                case true?: break
+                case false?: step.corrupted.append(key)
+                case nil: step.unknown.append(key)
+                }
+                end = key
+                return bytes < BlockStoreLimits.verifyStep.bytes && step.checked < BlockStoreLimits.batchBlocks
+            }
+        }
+        return (step, end)
+    }
+}

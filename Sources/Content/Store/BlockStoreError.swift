@@ -1,3 +1,4 @@
+import WaggleBase
 import WaggleFormats
 
 /// Why a block cannot be had or kept. What the device says (full, read-only …) is thrown as `StoreError`.

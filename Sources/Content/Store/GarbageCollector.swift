@@ -39,6 +39,7 @@ public final class GarbageCollector: Sendable {
 
     /// Runs one collection. `roots` are kept like recursive pins (for example the root of the mutable files). `removed` hears of removed
     /// blocks, step by step, after their removal.
+    @discardableResult
     public func collect(
         roots: [CID] = [], removed: ([Multihash]) async throws -> Void = { _ in }
     ) async throws -> Outcome {

@@ -10,14 +10,13 @@ struct KeySet: Sendable {
         let low: UInt64
 
         init(_ key: Bytes) {
-            key.withUnsafeBytes { key in
+            (high, low) = key.withUnsafeBytes { key in
                 var first = Hasher()
                 first.combine(bytes: key)
                 var second = Hasher()
                 second.combine(0x9e37_79b9_7f4a_7c15 as UInt64)
                 second.combine(bytes: key)
-                high = UInt64(truncatingIfNeeded: first.finalize() as Int)
-                low = UInt64(truncatingIfNeeded: second.finalize() as Int)
+                return (UInt64(truncatingIfNeeded: first.finalize()), UInt64(truncatingIfNeeded: second.finalize()))
             }
         }
 
