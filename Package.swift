@@ -61,7 +61,7 @@ let package = Package(
 
         tests("Base", ["WaggleBase"]),
         tests("Formats", ["WaggleFormats"]),
-        tests("Cryptography", ["WaggleCryptography", "WaggleFormats"]),
+        tests("Cryptography", ["WaggleCryptography", "WaggleFormats", "COpenSSL", "CKernels"]),
         .target(name: "WaggleTestSupport", dependencies: ["WaggleBase"], path: "Tests/Support", swiftSettings: settings),
         tests("Simulation", ["WaggleSimulation", "WaggleTestSupport"]),
         tests("Runtime", ["WaggleRuntime", "WaggleSimulation", "WaggleTestSupport"]),

@@ -184,3 +184,8 @@ void ck_keccak_x4(uint64_t states[100]) { permute_each(states, 4); }
 void ck_keccak_x8(uint64_t states[200]) { permute_each(states, 8); }
 
 #endif
+
+void ck_keccak_x8_extract(const uint64_t states[200], uint8_t *out, size_t stride, size_t lanes) {
+    for (size_t j = 0; j < 8; j++)
+        for (size_t i = 0; i < lanes; i++) memcpy(out + j * stride + 8 * i, &states[8 * i + j], 8);
+}

@@ -45,6 +45,11 @@ struct Hex: Decodable {
     }
 }
 
+extension Optional where Wrapped == Hex {
+    /// The bytes of a field that this kind of test must have; `#require` does not nest.
+    func required() throws -> Bytes { try #require(self).bytes }
+}
+
 extension Bytes {
     init?(hex text: String) {
         guard text.utf8.count % 2 == 0 else { return nil }

@@ -79,6 +79,9 @@ public struct SHAKE: Sendable {
     /// The next bytes of output.
     public mutating func squeeze(into output: UnsafeMutableRawBufferPointer) { sponge.squeeze(into: output) }
 
+    /// Overwrites a state that absorbed a secret.
+    mutating func wipe() { sponge.wipe() }
+
     /// The next `count` bytes of output.
     public mutating func squeeze(_ count: Int) -> Bytes {
         Bytes(count: count) {
