@@ -21,4 +21,13 @@ public enum FormatsLimits {
 
     /// Longest text of a multiaddr, in UTF-8 bytes. The longest text for its bytes is a chain of `/p2p-websocket-star`, two bytes each.
     public static let multiaddrTextBytes = multiaddrBytes / 2 * 20
+
+    /// Most levels of lists and maps inside each other in DAG-CBOR and JSON. The decoders recurse; 256 levels fit any thread's stack.
+    public static let depth = 256
+
+    /// Most values in one DAG-CBOR or JSON text. A value takes about 32 bytes of memory where it may have taken one on the wire.
+    public static let values = 1 << 20
+
+    /// Longest number in JSON, in characters; the exact decimal form of a double has at most 1076.
+    public static let numberCharacters = 1100
 }

@@ -75,6 +75,8 @@ public enum DagPBError: Error, Equatable, Sendable {
     case splitLinks
     /// `Data` twice.
     case duplicateData
+    /// A value of the data model that is no dag-pb node.
+    case shape
 
     init(_ error: any Error) {
         switch error {
