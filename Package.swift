@@ -58,6 +58,8 @@ let package = Package(
 
         .executableTarget(
             name: "waggle", dependencies: ["WaggleAPI", "WaggleRuntime"], path: "Sources/waggle", swiftSettings: settings),
+        .executableTarget(
+            name: "waggle-bench", dependencies: ["WaggleCryptography", "COpenSSL"], path: "Sources/Benchmarks", swiftSettings: settings),
 
         tests("Base", ["WaggleBase"]),
         tests("Formats", ["WaggleFormats"]),

@@ -1,0 +1,21 @@
+/// The benchmarks: `waggle-bench <name>` runs one group, without a name all of them.
+///
+/// Every line is the median of several rounds, with its ratio to a limit that was measured in the same run.
+@main
+struct Benchmarks {
+    /// One line for each group.
+    nonisolated static let groups: [(name: String, run: @Sendable () throws -> Void)] = [
+        ("crypto", { try CryptographyBenchmark.run() })
+    ]
+
+    nonisolated static func main() throws {
+        let wanted = CommandLine.arguments.dropFirst()
+        for group in groups where wanted.isEmpty || wanted.contains(group.name) {
+            print("# \(group.name)")
+            try group.run()
+        }
+        for name in wanted where !groups.contains(where: { $0.name == name }) {
+            print("there is no group \(name); there are: \(groups.map(\.name).joined(separator: ", "))")
+        }
+    }
+}
