@@ -7,7 +7,7 @@ import WaggleBase
 /// (multistream)  (channel)   └──► choosing ────────► done      muxer negotiated by multistream inside records
 /// ```
 /// A dialer with a single channel to offer sends header, proposal and first handshake message in one write. A machine that threw is at
-/// its end; close the connection without another word.
+/// its end: send what `next` still has (a refusal, mostly nothing) and close the connection.
 public struct UpgradeMachine {
     private enum State {
         /// `early` is the handshake whose first message already went out behind the only proposal.
@@ -60,8 +60,9 @@ public struct UpgradeMachine {
                 guard received <= UpgradeLimits.inputBytes else { throw .negotiation(.tooLong(bytes: UInt64(received))) }
             }
         } catch {
+            // A refusal is told; a failed handshake is not, so that nothing is revealed.
+            if case .securing = state {} else { output = [] }
             state = .over
-            output = []
             throw error
         }
         return used
@@ -113,10 +114,9 @@ public struct UpgradeMachine {
             do throws(NegotiationError) {
                 used = try negotiation.receive(input)
             } catch {
-                switch error {
-                case .refused, .tooManyProposals: throw noChannel
-                case .malformed, .tooLong, .unknownHeader: throw .negotiation(error)
-                }
+                collect(negotiation.next())
+                // What follows a refused proposal may be the handshake of a dialer that had nothing else to propose.
+                throw negotiation.refusals > 0 ? noChannel : .negotiation(error)
             }
             collect(negotiation.next())
             if let id = negotiation.finish() {

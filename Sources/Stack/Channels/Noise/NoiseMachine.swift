@@ -1,0 +1,144 @@
+import WaggleBase
+import WaggleCryptography
+import WaggleNetwork
+
+/// The libp2p handshake over Noise XX or XXhfs.
+///
+/// ```
+/// initiator                                    responder
+///     e [, e1] ────────────────────────────►
+///     ◄──── e, ee [, ekem1], s, es, payload      identity, muxers, channels (signed)
+///     s, se, payload ──────────────────────►      identity, muxers, channels (signed)
+/// ```
+/// Wire: each message behind its length, u16 big-endian. The payload of the first message is empty and ignored. Spec: libp2p noise.
+struct NoiseMachine: Handshake {
+    private let channel: NoiseChannel
+    private let parameters: HandshakeParameters
+    private var core: NoiseCore
+    private var output: Bytes?
+    private var failure: HandshakeError?
+    private var remote: Remote?
+    private var isFinished = false
+
+    /// What the other side's payload proved and said.
+    private struct Remote {
+        let verified: NoiseKeys.Verified
+        let muxer: ProtocolID?
+        let transcriptVerified: Bool
+    }
+
+    init(_ channel: NoiseChannel, _ parameters: HandshakeParameters, prologue: RawSpan = RawSpan()) {
+        self.channel = channel
+        self.parameters = parameters
+        core = NoiseCore(
+            channel.pattern, role: parameters.role, prologue: prologue, localStatic: channel.keys.staticKey, random: parameters.random)
+        do throws(HandshakeError) { try speak() } catch { failure = error }
+    }
+
+    var maximumMessage: Int { 2 + NoiseLimits.handshakeMessageBytes }
+
+    mutating func receive(_ input: RawSpan) throws(HandshakeError) -> Int {
+        if let failure { throw failure }
+        guard !core.isComplete, !core.isOurTurn else { return 0 }
+        do throws(HandshakeError) {
+            var reader = ByteReader(input)
+            guard let length = reader.integer(UInt16.self) else { return 0 }
+            guard Int(length) <= NoiseLimits.handshakeMessageBytes else { throw .tooLong(bytes: Int(length)) }
+            guard let message = reader.take(Int(length)) else { return 0 }
+            try handle(message)
+            try speak()
+            return 2 + Int(length)
+        } catch {
+            failure = error
+            output = nil
+            throw error
+        }
+    }
+
+    mutating func next() -> Bytes? { output.take() }
+
+    mutating func finish() -> Secured? {
+        guard core.isComplete, !isFinished, failure == nil, let remote else { return nil }
+        isFinished = true
+        let ciphers = core.split()
+        return Secured(
+            peer: remote.verified.peer, key: remote.verified.key, muxer: remote.muxer,
+            records: NoiseRecords(sending: ciphers.send, receiving: ciphers.receive),
+            security: SecurityInfo(
+                channel: channel.protocolID, keyExchange: channel.suite.keyExchange, signature: remote.verified.key.kind.displayName,
+                isPostQuantum: channel.isPostQuantum, transcriptVerified: remote.transcriptVerified))
+    }
+
+    /// Writes the next message if it is our turn.
+    private mutating func speak() throws(HandshakeError) {
+        guard core.isOurTurn else { return }
+        let opens = remote == nil && parameters.role == .initiator
+        var writer = ByteWriter(capacity: 2048)
+        let (channel, parameters) = (channel, parameters)
+        try core.write(to: &writer) { hash throws(HandshakeError) in
+            opens ? Bytes() : try NoiseMachine.payload(channel, parameters, hash)
+        }
+        let message = writer.finish()
+        guard let length = UInt16(exactly: message.count) else { throw .tooLong(bytes: message.count) }
+        var framed = ByteWriter(capacity: 2 + message.count)
+        framed.write(integer: length)
+        framed.write(message)
+        output = framed.finish()
+    }
+
+    private static func payload(
+        _ channel: NoiseChannel, _ parameters: HandshakeParameters, _ hash: Digest256
+    ) throws(HandshakeError) -> Bytes {
+        var payload = NoisePayload()
+        payload.identityKey = channel.keys.identity.key.publicKey.encoded
+        payload.identitySignature = channel.keys.signature
+        payload.muxers = parameters.muxers
+        if !parameters.configuredChannels.isEmpty {
+            guard let signed = NoiseTranscript.signedBytes(hash, parameters.configuredChannels),
+                let signature = channel.keys.identity.key.sign(signed)
+            else { throw .malformed }
+            payload.channels = parameters.configuredChannels
+            payload.transcriptSignature = signature
+        }
+        return payload.encoded
+    }
+
+    private mutating func handle(_ message: RawSpan) throws(HandshakeError) {
+        let (bytes, hash) = try core.read(message)
+        // Nothing is known of who sent the first message, so nothing in it is believed.
+        guard let staticKey = core.remoteStatic else { return }
+        let payload = try NoisePayload(bytes)
+        let verified = try channel.keys.verify(payload, staticKey: staticKey)
+        if let expected = parameters.expectedPeer, expected != verified.peer {
+            throw .wrongPeer(expected: expected, actual: verified.peer)
+        }
+        let transcriptVerified = try NoiseTranscript.verify(
+            payload, hash, signedBy: verified.key, negotiated: channel.protocolID, parameters)
+        remote = Remote(verified: verified, muxer: try chooseMuxer(payload.muxers), transcriptVerified: transcriptVerified)
+    }
+
+    /// The initiator's first muxer that the responder speaks too; nil when one side names none.
+    private func chooseMuxer(_ theirs: [ProtocolID]) throws(HandshakeError) -> ProtocolID? {
+        let ours = parameters.muxers
+        guard !ours.isEmpty, !theirs.isEmpty else { return nil }
+        let muxer =
+            switch parameters.role {
+            case .initiator: ours.first { theirs.contains($0) }
+            case .responder: theirs.first { ours.contains($0) }
+            }
+        guard let muxer else { throw .noCommonMuxer }
+        return muxer
+    }
+}
+
+extension PublicKey.Kind {
+    /// The name for people.
+    var displayName: String {
+        switch self {
+        case .rsa: "RSA"
+        case .ed25519: "Ed25519"
+        case .secp256k1: "secp256k1"
+        case .ecdsa: "ECDSA"
+        }
+    }
+}
