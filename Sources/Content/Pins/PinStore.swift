@@ -165,6 +165,21 @@ public final class PinStore: Sendable {
         }
     }
 
+    /// The first block of the graph below `root` that is missing or unsound.
+    func firstMissing(below root: CID) async throws -> CID? {
+        var walk = GraphWalk(blocks, roots: [root])
+        while true {
+            let batch = walk.take()
+            if batch.isEmpty { return nil }
+            for visit in try await walk.look(at: batch) {
+                switch visit {
+                case .found: break
+                case .missing(let cid), .unusable(let cid, _), .unreadable(let cid, _): return cid
+                }
+            }
+        }
+    }
+
     /// How a CID is held.
     public enum Status: Hashable, Sendable {
         case pinned(Pin)

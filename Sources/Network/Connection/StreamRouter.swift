@@ -1,0 +1,21 @@
+/// Serves one inbound stream. When it returns the stream is finished, when it throws the stream is reset. Runs as a task on the connection's
+/// loop and is cancelled when the connection ends.
+public typealias StreamHandler = @Sendable (Stream) async throws -> Void
+
+/// What a connection asks of the node it belongs to. Called on the connection's loop; must not block.
+public protocol StreamRouter: AnyObject, Sendable {
+    /// Whether an inbound stream fits into the node's limits. Each `true` is followed by one `release`.
+    func admitStream(on connection: Connection) -> Bool
+
+    /// An admitted stream and its handler are at their end.
+    func releaseStream(on connection: Connection)
+
+    /// Whether `protocolID` is served here.
+    func speaks(_ protocolID: ProtocolID) -> Bool
+
+    /// What serves the agreed protocol; nil refuses the stream because of a limit.
+    func handler(for protocolID: ProtocolID, on connection: Connection) -> StreamHandler?
+
+    /// The connection is closed; called once, last.
+    func connectionClosed(_ connection: Connection, _ reason: CloseReason)
+}

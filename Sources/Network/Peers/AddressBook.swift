@@ -1,0 +1,241 @@
+import Synchronization
+import WaggleBase
+import WaggleFormats
+
+/// What this node remembers of other peers: where they can be reached, what they speak, which program they run.
+///
+/// Held in memory within `AddressBookLimits` and written behind to the table "addresses" of a key-value store, so that it survives a restart;
+/// a crash loses at most the last changes. Without a store it lives as long as the process. Safe from any thread; nothing waits.
+public final class AddressBook: Sendable {
+    public static let table = Table("addresses")
+
+    private struct State {
+        var rows: [PeerID: AddressBookRow] = [:]
+        /// Peers whose row must be written or removed.
+        var changed: Set<PeerID> = []
+        var isWriting = false
+    }
+
+    public let limits: AddressBookLimits
+    private let system: any System
+    private let store: (any KeyValueStore)?
+    private let state: Mutex<State>
+    private let scope = TaskScope()
+    private let log: Log
+
+    /// Opens the book with what `store` holds. A row that cannot be read is dropped and logged.
+    public init(system: any System, store: (any KeyValueStore)? = nil, limits: AddressBookLimits = AddressBookLimits()) throws {
+        self.system = system
+        self.store = store
+        self.limits = limits
+        let log = Log("addresses", to: system.log)
+        self.log = log
+        var initial = State()
+        let now = system.wallTime
+        try store?.read { reader in
+            try Bytes().withUnsafeBytes { start in
+                try reader.scan(AddressBook.table, from: start) { key, value in
+                    do {
+                        let peer = try PeerID(bytes: Bytes(copying: key))
+                        var row = try AddressBookRow(decoding: Bytes(copying: value))
+                        row.sweep(now)
+                        if row.entries.isEmpty { initial.changed.insert(peer) } else { initial.rows[peer] = row }
+                    } catch {
+                        log(.warning, "unreadable row dropped", [LogField("key", Bytes(copying: key))])
+                    }
+                    return initial.rows.count < limits.peers
+                }
+            }
+        }
+        state = Mutex(initial)
+    }
+
+    // MARK: Reading
+
+    /// Peers with at least one live address.
+    public var peers: [PeerID] {
+        let now = system.wallTime
+        return state.withLock { state in
+            state.rows.filter { $0.value.entries.contains { $0.isAlive(at: now) } }.keys.sorted()
+        }
+    }
+
+    /// The live addresses of `peer`, the most trusted first.
+    public func addresses(of peer: PeerID) -> [Multiaddr] {
+        let now = system.wallTime
+        let entries = state.withLock { $0.rows[peer]?.entries ?? [] }
+        return entries.enumerated().filter { $0.element.isAlive(at: now) }
+            .sorted { ($1.element.source, $0.offset) < ($0.element.source, $1.offset) }.map(\.element.address)
+    }
+
+    /// Where the address of `peer` came from; nil when it is not known.
+    public func source(of address: Multiaddr, of peer: PeerID) -> AddressSource? {
+        let now = system.wallTime
+        return state.withLock { $0.rows[peer]?.entries.first { $0.address == address && $0.isAlive(at: now) }?.source }
+    }
+
+    /// The protocols that `peer` said it serves.
+    public func protocols(of peer: PeerID) -> [ProtocolID] { state.withLock { $0.rows[peer]?.protocols ?? [] } }
+
+    /// The program that `peer` said it runs.
+    public func agentVersion(of peer: PeerID) -> String? {
+        state.withLock { state in state.rows[peer].flatMap { $0.agentVersion.isEmpty ? nil : $0.agentVersion } }
+    }
+
+    /// The protocol family that `peer` said it belongs to.
+    public func protocolVersion(of peer: PeerID) -> String? {
+        state.withLock { state in state.rows[peer].flatMap { $0.protocolVersion.isEmpty ? nil : $0.protocolVersion } }
+    }
+
+    /// The newest envelope in which `peer` certified its addresses.
+    public func signedRecord(of peer: PeerID) -> Bytes? { state.withLock { $0.rows[peer]?.signedRecord } }
+
+    // MARK: Writing
+
+    /// Remembers addresses of `peer`. Addresses that are too long, or beyond the limits, are left out.
+    public func add(_ addresses: [Multiaddr], of peer: PeerID, source: AddressSource) {
+        let usable = addresses.compactMap { self.usable($0, of: peer) }
+        guard !usable.isEmpty else { return }
+        let now = system.wallTime
+        change(peer) { row in
+            row.sweep(now)
+            for address in usable { row.add(address, source, at: now, limit: self.limits.addressesPerPeer) }
+        }
+    }
+
+    /// Takes what the peer told through identify, over a connection on which it proved its identity.
+    public func update(_ information: PeerInformation) {
+        let limits = self.limits
+        change(information.peer) { row in
+            row.protocols = Array(information.protocols.prefix(limits.protocolsPerPeer))
+            row.agentVersion = String(information.agentVersion.prefix(limits.versionLength))
+            row.protocolVersion = String(information.protocolVersion.prefix(limits.versionLength))
+        }
+        if information.signedRecord == nil { add(information.listenAddresses, of: information.peer, source: .identified) }
+    }
+
+    /// Takes a certified record whose envelope has been verified; says false when a newer one is known already.
+    @discardableResult
+    public func certify(_ record: PeerRecord, envelope: Bytes) -> Bool {
+        let usable = record.addresses.compactMap { self.usable($0, of: record.peer) }
+        let now = system.wallTime
+        var accepted = false
+        change(record.peer) { row in
+            guard record.sequence > row.sequence || (record.sequence == row.sequence && row.signedRecord == envelope) else { return }
+            accepted = true
+            row.sequence = record.sequence
+            row.signedRecord = envelope.count <= self.limits.signedRecordLength ? envelope.compacted() : nil
+            // The record is the whole truth: what the peer told before, signed or not, is over.
+            row.entries.removeAll { $0.source == .certified || $0.source == .identified }
+            row.sweep(now)
+            for address in usable { row.add(address, .certified, at: now, limit: self.limits.addressesPerPeer) }
+        }
+        return accepted
+    }
+
+    /// Forgets one address.
+    public func remove(_ address: Multiaddr, of peer: PeerID) {
+        change(peer) { $0.entries.removeAll { $0.address == address } }
+    }
+
+    /// Forgets all of a peer.
+    public func remove(_ peer: PeerID) {
+        state.withLock { state in
+            if state.rows.removeValue(forKey: peer) != nil { state.changed.insert(peer) }
+        }
+        scheduleWrite()
+    }
+
+    /// Drops what has expired.
+    public func sweep() {
+        let now = system.wallTime
+        state.withLock { state in
+            for (peer, row) in state.rows {
+                var swept = row
+                swept.sweep(now)
+                guard swept != row else { continue }
+                state.rows[peer] = swept.entries.isEmpty ? nil : swept
+                state.changed.insert(peer)
+            }
+        }
+        scheduleWrite()
+    }
+
+    /// Writes what is not yet written, durably.
+    public func flush() async { await write(durable: true) }
+
+    /// Writes the rest and ends.
+    public func close() async {
+        await scope.close()
+        await flush()
+    }
+
+    // MARK: Inside
+
+    /// The address without a trailing `/p2p` of the peer itself; nil when it is too long, or names another peer.
+    private func usable(_ address: Multiaddr, of peer: PeerID) -> Multiaddr? {
+        guard address.bytes.count <= limits.addressLength, let bare = address.withoutPeer(peer), !bare.bytes.isEmpty else { return nil }
+        return bare
+    }
+
+    private func change(_ peer: PeerID, _ body: (inout AddressBookRow) -> Void) {
+        let now = system.wallTime
+        let didChange = state.withLock { state -> Bool in
+            let old = state.rows[peer]
+            var row = old ?? AddressBookRow()
+            body(&row)
+            guard row != old else { return false }
+            if old == nil, state.rows.count >= limits.peers { evict(&state, now) }
+            state.rows[peer] = row
+            state.changed.insert(peer)
+            return true
+        }
+        if didChange { scheduleWrite() }
+    }
+
+    /// Makes room for some more rows at once, so that the sorting is paid rarely.
+    private func evict(_ state: inout State, _ now: WallTime) {
+        let surplus = state.rows.count - limits.peers + max(1, limits.peers / 32)
+        let worst = state.rows.map { (peer: $0.key, worth: $0.value.worth(at: now)) }
+            .sorted { ($0.worth.0, $0.worth.1, $0.peer) < ($1.worth.0, $1.worth.1, $1.peer) }
+        for (peer, _) in worst.prefix(surplus) {
+            state.rows[peer] = nil
+            state.changed.insert(peer)
+        }
+    }
+
+    private func scheduleWrite() {
+        guard store != nil else { return }
+        let start = state.withLock { state in
+            guard !state.isWriting, !state.changed.isEmpty else { return false }
+            state.isWriting = true
+            return true
+        }
+        guard start else { return }
+        let loop = system.home
+        scope.spawn(on: loop) { [self] in
+            do { try await loop.sleep(until: loop.now + limits.writeDelay) } catch {}
+            state.withLock { $0.isWriting = false }
+            if !Task.isCancelled { await write(durable: false) }
+        }
+    }
+
+    private func write(durable: Bool) async {
+        guard let store else { return }
+        let batch = state.withLock { state in
+            defer { state.changed = [] }
+            return state.changed.sorted().map { (key: $0.bytes, value: state.rows[$0]?.encoded) }
+        }
+        guard !batch.isEmpty || durable else { return }
+        do {
+            try await store.write(durable: durable) { writer in
+                for (key, value) in batch {
+                    if let value { try writer.put(key, value, in: AddressBook.table) } else { try writer.remove(key, in: AddressBook.table) }
+                }
+            }
+        } catch {
+            // The book is a cache: the node lives on without the last changes.
+            log(.warning, "not written", [LogField("rows", batch.count), LogField("error", "\(error)")])
+        }
+    }
+}

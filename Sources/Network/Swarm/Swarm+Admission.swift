@@ -1,0 +1,81 @@
+import Synchronization
+import WaggleBase
+import WaggleFormats
+
+/// How connections come in: gate and limits first, then cryptography, then the table.
+extension Swarm {
+    /// Whether an inbound connection from `ip` may begin its handshake.
+    func admits(_ ip: IPAddress?) -> Bool {
+        let refusal = gate.refusal(of: ip) ?? table.withLock { $0.isClosed ? .connections : $0.ledger.refusal(.inbound, from: ip) }
+        if let refusal { hub.emit(.refused(ip, refusal)) }
+        return refusal == nil
+    }
+
+    /// Upgrades an inbound connection and takes it in. Called on the loop of the connection.
+    func accept(_ incoming: Incoming) {
+        let refusal: Refusal? = table.withLock { table in
+            if table.isClosed { return .connections }
+            do throws(Refusal) { try table.ledger.begin(.inbound, from: incoming.ip) } catch { return error }
+            return nil
+        }
+        if let refusal {
+            hub.emit(.refused(incoming.ip, refusal))
+            return incoming.refuse()
+        }
+        let started = scope.spawn(on: incoming.loop) { [self] in
+            do throws(TransportError) {
+                let connection = try await incoming.upgrade()
+                try adopt(connection, ip: incoming.ip)
+            } catch {
+                table.withLock { $0.ledger.abandon(.inbound, from: incoming.ip) }
+                log(.debug, "inbound connection failed", [LogField("error", "\(error)")])
+            }
+        }
+        if !started {
+            table.withLock { $0.ledger.abandon(.inbound, from: incoming.ip) }
+            incoming.refuse()
+        }
+    }
+
+    /// Enters an upgraded connection, whose handshake is counted, and starts it. On its loop. When it throws, the connection is closed and
+    /// the handshake still counted.
+    func adopt(_ connection: Connection, ip: IPAddress?) throws(TransportError) {
+        let peer = connection.peer
+        let refusal: Refusal? = peer == localPeer ? .ourselves : gate.refusal(of: peer)
+        if let refusal {
+            connection.close(refusal == .ourselves ? .normal : .gated)
+            throw .refused(refusal)
+        }
+        let now = connection.loop.now
+        let outcome: Result<Bool, Refusal> = table.withLock { table in
+            if table.isClosed { return .failure(.connections) }
+            do throws(Refusal) { return .success(try table.insert(connection, ip: ip, local: localPeer, at: now)) } catch { return .failure(error) }
+        }
+        switch outcome {
+        case .failure(let refusal):
+            connection.close(.limitReached)
+            throw .refused(refusal)
+        case .success(let isFirst):
+            log(
+                .debug, "connected",
+                [
+                    LogField("peer", peer.short), LogField("direction", connection.direction.rawValue),
+                    LogField("channel", connection.security.channel),
+                ])
+            hub.emit(.connected(connection))
+            if isFirst { hub.emit(.peerConnected(peer)) }
+            connection.start()
+            home.execute { [self] in
+                keeper.watch(self)
+                if connection.direction == .inbound { dialer.arrived(connection, in: self) }
+            }
+        }
+    }
+
+    /// Closes the connections that the gate forbids now.
+    func enforceGate() {
+        for entry in table.withLock({ $0.all }) where gate.refusal(of: entry.peer) != nil || gate.refusal(of: entry.ip) != nil {
+            entry.connection.close(.gated)
+        }
+    }
+}

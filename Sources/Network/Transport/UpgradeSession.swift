@@ -1,0 +1,107 @@
+import WaggleBase
+
+/// Drives one `UpgradeMachine` over a socket, on the socket's loop.
+final class UpgradeSession: SocketHandler, @unchecked Sendable {
+    /// What is read at once at first: every handshake message of today fits.
+    private static let initialBuffer = 4 << 10
+    /// The longest single thing that must be presented whole: a record of 65,535 bytes and its length.
+    private static let largestBuffer = 66 << 10
+
+    private let socket: any ByteSocket
+    private var machine: UpgradeMachine
+    private let changed: Waiter
+    private var isReadable = true
+    private var isWritable = true
+    private var input = ByteStorage(capacity: initialBuffer)
+    private var filled = 0
+    private var output = Bytes()
+
+    init(_ socket: any ByteSocket, _ machine: UpgradeMachine) {
+        self.socket = socket
+        self.machine = machine
+        changed = Waiter(on: socket.loop)
+    }
+
+    func socketReadable() {
+        isReadable = true
+        changed.wake()
+    }
+
+    func socketWritable() {
+        isWritable = true
+        changed.wake()
+    }
+
+    /// Returns the upgraded connection and the raw bytes that came behind it; the socket has no handler then. Throws without closing it.
+    func run() async throws(TransportError) -> (upgraded: Upgraded, rest: Bytes) {
+        let alarm = Alarm(on: socket.loop) { [self] in changed.wake() }
+        alarm.set(machine.deadline)
+        socket.handler = self
+        defer {
+            alarm.stop()
+            socket.handler = nil
+        }
+        var done: Upgraded?
+        while true {
+            try flush()
+            if done == nil { done = machine.finish() }
+            if let done, output.isEmpty { return (done, rest) }
+            if done == nil, try fill() { continue }
+            do { try machine.tick(at: socket.loop.now) } catch { throw .handshake(error) }
+            // Bytes may have become writable while we read.
+            if !output.isEmpty, isWritable { continue }
+            do { try await changed.wait() } catch { throw .cancelled }
+        }
+    }
+
+    private var rest: Bytes { Bytes(UnsafeRawBufferPointer(start: input.base, count: filled).bytes) }
+
+    /// Sends what the machine has to say, as far as the socket takes it.
+    private func flush() throws(TransportError) {
+        while isWritable {
+            if output.isEmpty { output = machine.next() ?? Bytes() }
+            guard !output.isEmpty else { return }
+            let outcome = output.withUnsafeBytes { piece in
+                withUnsafePointer(to: piece) { socket.write(UnsafeBufferPointer(start: $0, count: 1)) }
+            }
+            switch outcome {
+            case .moved(let count): output = output.dropFirst(count)
+            case .wouldBlock: isWritable = false
+            case .ended: throw .handshake(machine.end())
+            case .failed(let errno): throw .network(.other(errno: errno))
+            }
+        }
+        if output.isEmpty { output = machine.next() ?? Bytes() }
+    }
+
+    /// Reads once and feeds the machine; says whether anything came.
+    private func fill() throws(TransportError) -> Bool {
+        guard isReadable else { return false }
+        if filled == input.capacity { try grow() }
+        let room = UnsafeMutableRawBufferPointer(start: input.base + filled, count: input.capacity - filled)
+        switch socket.read(into: room) {
+        case .moved(let count):
+            if count < room.count { isReadable = false }
+            filled += count
+            let used: Int
+            do { used = try machine.receive(UnsafeRawBufferPointer(start: input.base, count: filled).bytes) } catch { throw .handshake(error) }
+            if used > 0 {
+                input.base.copyMemory(from: input.base + used, byteCount: filled - used)
+                filled -= used
+            }
+            return true
+        case .wouldBlock:
+            isReadable = false
+            return false
+        case .ended: throw .handshake(machine.end())
+        case .failed(let errno): throw .network(.other(errno: errno))
+        }
+    }
+
+    private func grow() throws(TransportError) {
+        guard input.capacity < UpgradeSession.largestBuffer else { throw .handshake(.negotiation(.tooLong(bytes: UInt64(filled)))) }
+        let larger = ByteStorage(capacity: min(input.capacity * 4, UpgradeSession.largestBuffer))
+        larger.base.copyMemory(from: input.base, byteCount: filled)
+        input = larger
+    }
+}

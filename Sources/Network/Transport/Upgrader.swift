@@ -1,0 +1,68 @@
+import WaggleBase
+import WaggleCryptography
+import WaggleFormats
+
+/// Turns a raw byte stream into a finished connection: negotiates a channel, shakes hands, agrees on a muxer.
+///
+/// The one place where sockets, channels and muxers meet; every byte-stream transport goes through it.
+public struct Upgrader: Sendable {
+    private let system: any System
+    /// What the policy left of the configured channels, best first.
+    public let channels: [any SecureChannel]
+    package let muxers: [any Muxer]
+    private let router: any StreamRouter
+    private let limits: ConnectionLimits
+    private let pools: LoopPools
+
+    init(system: any System, configuration: SwarmConfiguration, router: any StreamRouter) {
+        self.system = system
+        channels = configuration.channels.filter { configuration.policy.allows(postQuantum: $0.isPostQuantum) }
+        muxers = configuration.muxers
+        self.router = router
+        limits = configuration.limits.perConnection
+        pools = LoopPools(system.loops)
+    }
+
+    /// Upgrades `socket`, on its loop. Closes it when it throws.
+    public func upgrade(
+        _ socket: any ByteSocket, as role: Role, expecting peer: PeerID? = nil, local: Multiaddr, remote: Multiaddr
+    ) async throws(TransportError) -> Connection {
+        do throws(TransportError) {
+            return try await run(socket, role, peer, local, remote)
+        } catch {
+            socket.close(abort: true)
+            if case .handshake(.handshake(.wrongPeer(_, let actual))) = error { throw .wrongPeer(actual) }
+            throw error
+        }
+    }
+
+    private func run(
+        _ socket: any ByteSocket, _ role: Role, _ peer: PeerID?, _ local: Multiaddr, _ remote: Multiaddr
+    ) async throws(TransportError) -> Connection {
+        let parameters = UpgradeParameters(
+            role: role, channels: channels, muxers: muxers.map(\.protocolID), expectedPeer: peer, random: random())
+        let session = UpgradeSession(socket, UpgradeMachine(parameters, at: socket.loop.now))
+        let (upgraded, rest) = try await session.run()
+        guard let muxer = muxers.first(where: { $0.protocolID == upgraded.muxer }) else { throw .handshake(.noCommonMuxer) }
+        return Connection(
+            ConnectionParameters(
+                socket: socket, direction: role == .initiator ? .outbound : .inbound, upgraded: upgraded, muxer: muxer, localAddress: local,
+                remoteAddress: remote, unread: rest, limits: limits, router: router, pool: pools.pool(of: socket.loop)))
+    }
+
+    private func random() -> SecureBytes {
+        SecureBytes(count: HandshakeParameters.randomLength) { system.fillRandom($0) }
+    }
+}
+
+/// The chunk pool of each loop.
+private struct LoopPools: Sendable {
+    private let pools: [ObjectIdentifier: ChunkPool]
+
+    init(_ loops: [any EventLoop]) {
+        pools = Dictionary(loops.map { (ObjectIdentifier($0), ChunkPool(on: $0)) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// A loop that is not the system's own gets a pool for each connection.
+    func pool(of loop: any EventLoop) -> ChunkPool { pools[ObjectIdentifier(loop)] ?? ChunkPool(on: loop) }
+}

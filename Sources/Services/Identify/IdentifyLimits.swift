@@ -1,0 +1,29 @@
+import WaggleBase
+
+/// Bounds of the identify protocol.
+public enum IdentifyLimits {
+    /// Longest frame that is read: go-libp2p's bound.
+    public static let frame = ByteCount.kibibytes(8)
+    /// Longest frame that is written: what rust-libp2p reads.
+    public static let writtenFrame = ByteCount.kibibytes(4)
+    /// Frames of one message; go-libp2p's bound.
+    public static let frames = 10
+    /// Bytes of a whole message.
+    public static let message = ByteCount.kibibytes(64)
+    /// Addresses that are taken from a message; those after are ignored.
+    public static let addresses = 500
+    /// Protocols that are taken from a message; those after are ignored.
+    public static let protocols = 1000
+    /// Bytes of a protocol's name. Longer ones are ignored.
+    public static let protocolName = 256
+    /// Bytes of a version text. Longer ones are cut.
+    public static let version = 128
+    /// How long an exchange may take.
+    public static let timeout = Duration.seconds(30)
+    /// How long a change waits for others before it is pushed.
+    public static let pushDelay = Duration.milliseconds(200)
+    /// Peers that are pushed to at once.
+    public static let concurrentPushes = 16
+    /// Identify streams of one peer at once, pushes included.
+    public static let streamsPerPeer = 8
+}
