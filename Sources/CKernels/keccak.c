@@ -20,38 +20,50 @@ static const uint64_t round_constants[24] = {
     DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15) DO(16) DO(17) \
     DO(18) DO(19) DO(20) DO(21) DO(22) DO(23) DO(24)
 
-// One round: theta (column parities c, corrections d), rho and pi (rotated and moved into b), chi and iota (back into a).
-#define ROUND(TYPE, XOR5, ROTATE, CHI, CONSTANT) \
+// One round from the lanes a… into the lanes e…, or back: theta (column parities c, corrections d); then for each row of the result
+// rho and pi (five rotated lanes b), chi and iota. Going to and fro between two sets of names saves the copies that a round in
+// place would need.
+#define ROUND(TYPE, A, E, XOR5, ROTATE, CHI, CONSTANT) \
     { \
-        TYPE c0 = XOR5(a0, a5, a10, a15, a20), c1 = XOR5(a1, a6, a11, a16, a21), c2 = XOR5(a2, a7, a12, a17, a22), \
-             c3 = XOR5(a3, a8, a13, a18, a23), c4 = XOR5(a4, a9, a14, a19, a24); \
+        TYPE c0 = XOR5(A##0, A##5, A##10, A##15, A##20), c1 = XOR5(A##1, A##6, A##11, A##16, A##21), \
+             c2 = XOR5(A##2, A##7, A##12, A##17, A##22), c3 = XOR5(A##3, A##8, A##13, A##18, A##23), \
+             c4 = XOR5(A##4, A##9, A##14, A##19, A##24); \
         TYPE d0 = c4 ^ ROTATE(c1, 1), d1 = c0 ^ ROTATE(c2, 1), d2 = c1 ^ ROTATE(c3, 1), d3 = c2 ^ ROTATE(c4, 1), \
              d4 = c3 ^ ROTATE(c0, 1); \
-        TYPE b0 = a0 ^ d0, b1 = ROTATE(a6 ^ d1, 44), b2 = ROTATE(a12 ^ d2, 43), b3 = ROTATE(a18 ^ d3, 21), \
-             b4 = ROTATE(a24 ^ d4, 14); \
-        TYPE b5 = ROTATE(a3 ^ d3, 28), b6 = ROTATE(a9 ^ d4, 20), b7 = ROTATE(a10 ^ d0, 3), b8 = ROTATE(a16 ^ d1, 45), \
-             b9 = ROTATE(a22 ^ d2, 61); \
-        TYPE b10 = ROTATE(a1 ^ d1, 1), b11 = ROTATE(a7 ^ d2, 6), b12 = ROTATE(a13 ^ d3, 25), b13 = ROTATE(a19 ^ d4, 8), \
-             b14 = ROTATE(a20 ^ d0, 18); \
-        TYPE b15 = ROTATE(a4 ^ d4, 27), b16 = ROTATE(a5 ^ d0, 36), b17 = ROTATE(a11 ^ d1, 10), b18 = ROTATE(a17 ^ d2, 15), \
-             b19 = ROTATE(a23 ^ d3, 56); \
-        TYPE b20 = ROTATE(a2 ^ d2, 62), b21 = ROTATE(a8 ^ d3, 55), b22 = ROTATE(a14 ^ d4, 39), b23 = ROTATE(a15 ^ d0, 41), \
-             b24 = ROTATE(a21 ^ d1, 2); \
-        a0 = CHI(b0, b1, b2) ^ (CONSTANT), a1 = CHI(b1, b2, b3), a2 = CHI(b2, b3, b4), a3 = CHI(b3, b4, b0), a4 = CHI(b4, b0, b1); \
-        a5 = CHI(b5, b6, b7), a6 = CHI(b6, b7, b8), a7 = CHI(b7, b8, b9), a8 = CHI(b8, b9, b5), a9 = CHI(b9, b5, b6); \
-        a10 = CHI(b10, b11, b12), a11 = CHI(b11, b12, b13), a12 = CHI(b12, b13, b14), a13 = CHI(b13, b14, b10), \
-        a14 = CHI(b14, b10, b11); \
-        a15 = CHI(b15, b16, b17), a16 = CHI(b16, b17, b18), a17 = CHI(b17, b18, b19), a18 = CHI(b18, b19, b15), \
-        a19 = CHI(b19, b15, b16); \
-        a20 = CHI(b20, b21, b22), a21 = CHI(b21, b22, b23), a22 = CHI(b22, b23, b24), a23 = CHI(b23, b24, b20), \
-        a24 = CHI(b24, b20, b21); \
+        TYPE b0 = A##0 ^ d0, b1 = ROTATE(A##6 ^ d1, 44), b2 = ROTATE(A##12 ^ d2, 43), b3 = ROTATE(A##18 ^ d3, 21), \
+             b4 = ROTATE(A##24 ^ d4, 14); \
+        E##0 = CHI(b0, b1, b2) ^ (CONSTANT), E##1 = CHI(b1, b2, b3), E##2 = CHI(b2, b3, b4), E##3 = CHI(b3, b4, b0), \
+        E##4 = CHI(b4, b0, b1); \
+        b0 = ROTATE(A##3 ^ d3, 28), b1 = ROTATE(A##9 ^ d4, 20), b2 = ROTATE(A##10 ^ d0, 3), b3 = ROTATE(A##16 ^ d1, 45), \
+        b4 = ROTATE(A##22 ^ d2, 61); \
+        E##5 = CHI(b0, b1, b2), E##6 = CHI(b1, b2, b3), E##7 = CHI(b2, b3, b4), E##8 = CHI(b3, b4, b0), E##9 = CHI(b4, b0, b1); \
+        b0 = ROTATE(A##1 ^ d1, 1), b1 = ROTATE(A##7 ^ d2, 6), b2 = ROTATE(A##13 ^ d3, 25), b3 = ROTATE(A##19 ^ d4, 8), \
+        b4 = ROTATE(A##20 ^ d0, 18); \
+        E##10 = CHI(b0, b1, b2), E##11 = CHI(b1, b2, b3), E##12 = CHI(b2, b3, b4), E##13 = CHI(b3, b4, b0), \
+        E##14 = CHI(b4, b0, b1); \
+        b0 = ROTATE(A##4 ^ d4, 27), b1 = ROTATE(A##5 ^ d0, 36), b2 = ROTATE(A##11 ^ d1, 10), b3 = ROTATE(A##17 ^ d2, 15), \
+        b4 = ROTATE(A##23 ^ d3, 56); \
+        E##15 = CHI(b0, b1, b2), E##16 = CHI(b1, b2, b3), E##17 = CHI(b2, b3, b4), E##18 = CHI(b3, b4, b0), \
+        E##19 = CHI(b4, b0, b1); \
+        b0 = ROTATE(A##2 ^ d2, 62), b1 = ROTATE(A##8 ^ d3, 55), b2 = ROTATE(A##14 ^ d4, 39), b3 = ROTATE(A##15 ^ d0, 41), \
+        b4 = ROTATE(A##21 ^ d1, 2); \
+        E##20 = CHI(b0, b1, b2), E##21 = CHI(b1, b2, b3), E##22 = CHI(b2, b3, b4), E##23 = CHI(b3, b4, b0), \
+        E##24 = CHI(b4, b0, b1); \
+    }
+
+#define PERMUTATION(TYPE, XOR5, ROTATE, CHI, SPREAD) \
+    for (int round = 0; round < 24; round += 2) { \
+        ROUND(TYPE, a, e, XOR5, ROTATE, CHI, SPREAD(round_constants[round])) \
+        ROUND(TYPE, e, a, XOR5, ROTATE, CHI, SPREAD(round_constants[round + 1])) \
     }
 
 #define ROTATE_PLAIN(a, n) (((a) << (n)) | ((a) >> (64 - (n))))
 #define XOR5_PLAIN(a, b, c, d, e) ((a) ^ (b) ^ (c) ^ (d) ^ (e))
 #define CHI_PLAIN(x, y, z) ((x) ^ (~(y) & (z)))
 
-#define LOAD(i) uint64_t a##i = state[i];
+#define ALL1(c) (c)
+
+#define LOAD(i) uint64_t a##i = state[i], e##i;
 #define STORE(i) state[i] = a##i;
 
 // Absorbs and permutes block after block; with no data it permutes once. The body is shared by two functions that differ only in
@@ -65,7 +77,7 @@ static const uint64_t round_constants[24] = {
             data += rate; \
             EACH_LANE(XOR_LANE) \
         } \
-        for (int round = 0; round < 24; round++) ROUND(uint64_t, XOR5_PLAIN, ROTATE_PLAIN, CHI_PLAIN, round_constants[round]) \
+        PERMUTATION(uint64_t, XOR5_PLAIN, ROTATE_PLAIN, CHI_PLAIN, ALL1) \
     } \
     EACH_LANE(STORE)
 #define XOR_LANE(i) a##i ^= lane[i];
@@ -110,14 +122,13 @@ static void permute_each(uint64_t *states, int count) {
 typedef uint64_t lane_x4 __attribute__((vector_size(32), aligned(8)));
 typedef uint64_t lane_x8 __attribute__((vector_size(64), aligned(8)));
 
-#define LOAD(i) lane_x4 a##i = ((const lane_x4 *)states)[i];
+#define LOAD(i) lane_x4 a##i = ((const lane_x4 *)states)[i], e##i;
 #define STORE(i) ((lane_x4 *)states)[i] = a##i;
 #define ALL4(c) ((lane_x4){(c), (c), (c), (c)})
 
 __attribute__((target("avx2"))) static void permute_x4_avx2(uint64_t *states) {
     EACH_LANE(LOAD)
-    for (int round = 0; round < 24; round++)
-        ROUND(lane_x4, XOR5_PLAIN, ROTATE_PLAIN, CHI_PLAIN, ALL4(round_constants[round]))
+    PERMUTATION(lane_x4, XOR5_PLAIN, ROTATE_PLAIN, CHI_PLAIN, ALL4)
     EACH_LANE(STORE)
 }
 
@@ -129,13 +140,13 @@ __attribute__((target("avx2"))) static void permute_x4_avx2(uint64_t *states) {
 
 __attribute__((target("avx512f,avx512vl"))) static void permute_x4_avx512(uint64_t *states) {
     EACH_LANE(LOAD)
-    for (int round = 0; round < 24; round++) ROUND(lane_x4, XOR5_X4, ROTATE_X4, CHI_X4, ALL4(round_constants[round]))
+    PERMUTATION(lane_x4, XOR5_X4, ROTATE_X4, CHI_X4, ALL4)
     EACH_LANE(STORE)
 }
 
 #undef LOAD
 #undef STORE
-#define LOAD(i) lane_x8 a##i = ((const lane_x8 *)states)[i];
+#define LOAD(i) lane_x8 a##i = ((const lane_x8 *)states)[i], e##i;
 #define STORE(i) ((lane_x8 *)states)[i] = a##i;
 #define ALL8(c) ((lane_x8){(c), (c), (c), (c), (c), (c), (c), (c)})
 #define TERNARY8(a, b, c, f) ((lane_x8)_mm512_ternarylogic_epi64((__m512i)(a), (__m512i)(b), (__m512i)(c), f))
@@ -145,7 +156,7 @@ __attribute__((target("avx512f,avx512vl"))) static void permute_x4_avx512(uint64
 
 __attribute__((target("avx512f,avx512vl"))) static void permute_x8_avx512(uint64_t *states) {
     EACH_LANE(LOAD)
-    for (int round = 0; round < 24; round++) ROUND(lane_x8, XOR5_X8, ROTATE_X8, CHI_X8, ALL8(round_constants[round]))
+    PERMUTATION(lane_x8, XOR5_X8, ROTATE_X8, CHI_X8, ALL8)
     EACH_LANE(STORE)
 }
 

@@ -89,6 +89,38 @@ import WaggleCryptography
         #expect(Hashing.digest(code, Bytes(utf8: input)) == Bytes(hex: expected))
     }
 
+    /// From the BLAKE3 team's test_vectors.json: input byte i is i modulo 251.
+    @Test(arguments: [
+        (0, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"),
+        (1, "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213"),
+        (64, "4eed7141ea4a5cd4b788606bd23f46e212af9cacebacdc7d1f4c6dc7f2511b98"),
+        (1023, "10108970eeda3eb932baac1428c7a2163b0e924c9a9e25b35bba72b28f70bd11"),
+        (1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"),
+        (
+            1025,
+            "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444f4c4a22b4b399155358a994e52bf255de60035742ec71bd08ac275a1b51cc6bf"
+                + "e332b0ef84b409108cda080e6269ed4b3e2c3f7d722aa4cdc98d16deb554e5627be8f955c98e1d5f9565a9194cad0c4285f93700062d9595adb992ae68ff1280"
+        ),
+        (102_400, "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085"),
+    ] as [(Int, String)])
+    func blake3(length: Int, expected: String) {
+        let data = Bytes((0..<length).map { UInt8($0 % 251) })
+        #expect(Hashing.digest(Hashing.Code.blake3, data, length: expected.count / 2) == Bytes(hex: expected))
+        #expect(Hashing.digest(Hashing.Code.blake3, data) == Bytes(hex: String(expected.prefix(64))))
+        #expect(Hashing.digest(Hashing.Code.blake3, data, length: 129) == nil)
+    }
+
+    /// Many digest lengths at once: the digest of all digests, computed with Python's hashlib.
+    @Test func blake2Lengths() throws {
+        var digests: [UInt8] = []
+        for length in stride(from: 0, to: 300, by: 3) {
+            let data = Bytes((0..<length).map { UInt8($0 % 251) })
+            for size: UInt64 in [1, 20, 32, 33, 64] { digests += try #require(Hashing.digest(0xb200 + size, data)).array }
+            for size: UInt64 in [1, 16, 31, 32] { digests += try #require(Hashing.digest(0xb240 + size, data)).array }
+        }
+        #expect(SHA256.hash(digests).description == "b53cb11e8a94c098e369bcc35588bf8c73b9309580e1a44005e82258aca1c103")
+    }
+
     @Test(arguments: [
         ("", 0x0000_0000_0000_0000), ("a", 0x8555_5565_f659_7889), ("hello", 0xcbd8_a7b3_41bd_9b02),
         ("hello, world", 0x342f_ac62_3a5e_bc8e), ("19 Jan 2038 at 3:14:07 AM", 0xb89e_5988_b737_affc),

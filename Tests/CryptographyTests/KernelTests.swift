@@ -41,6 +41,22 @@ import WaggleCryptography
         #expect(level.held { SHA3.hash(data.span, .sha3_256) } == expected)
     }
 
+    /// Lengths around every border of chunks and subtrees: the digest of all digests, computed with the reference implementation.
+    @Test(arguments: KernelLevel.available)
+    func blake3(level: KernelLevel) throws {
+        let pattern = (0..<251).map { UInt8($0) }
+        let large = Bytes((0..<3_145_800).map { pattern[$0 % 251] })
+        var lengths = Array(stride(from: 0, to: 3000, by: 7))
+        lengths += [9216, 16385, 65535, 262_144, 262_145, 1_048_576, 1_048_577, 3_145_733]
+        try level.held {
+            var digests: [UInt8] = []
+            for length in lengths { digests += try #require(Hashing.digest(Hashing.Code.blake3, large.prefix(length), length: 64)).array }
+            #expect(
+                Hashing.digest(Hashing.Code.blake3, Bytes(digests))
+                    == Bytes(hex: "c48fe700e127ee534fbc9fe4c91932ba79410cf9c7d93e420a7b2a5e090f99af"))
+        }
+    }
+
     /// The transforms against their definition: products of polynomials modulo X^256 + 1.
     @Test(arguments: KernelLevel.available)
     func products(level: KernelLevel) {

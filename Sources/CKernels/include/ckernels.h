@@ -79,3 +79,10 @@ void ck_mlkem_extract_message(uint8_t message[32], const int16_t p[256]);
 // out = a and b are equal in all `length` bytes ? same : different, 32 bytes, without a branch.
 void ck_select_if_equal(
     uint8_t out[32], const uint8_t same[32], const uint8_t different[32], const uint8_t *a, const uint8_t *b, size_t length);
+
+// BLAKE2b and BLAKE2s (RFC 7693) without a key; digests of 1 to 64 and of 1 to 32 bytes.
+void ck_blake2b(uint8_t *digest, size_t digest_length, const uint8_t *data, size_t length);
+void ck_blake2s(uint8_t *digest, size_t digest_length, const uint8_t *data, size_t length);
+
+// BLAKE3 in its plain mode, with output of any length.
+void ck_blake3(uint8_t *digest, size_t digest_length, const uint8_t *data, size_t length);

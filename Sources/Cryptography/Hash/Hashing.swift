@@ -9,6 +9,7 @@ public enum Hashing {
         public static let sha1: UInt64 = 0x11
         public static let sha256: UInt64 = 0x12
         public static let sha512: UInt64 = 0x13
+        public static let blake3: UInt64 = 0x1e
         public static let murmur3: UInt64 = 0x22
         public static let blake2b8: UInt64 = 0xb201
         public static let blake2b256: UInt64 = 0xb220
@@ -17,7 +18,7 @@ public enum Hashing {
         public static let blake2s256: UInt64 = 0xb260
     }
 
-    /// How many bytes the function gives; nil for an unknown code, and for identity, whose digest is as long as its input.
+    /// How many bytes the function gives by default; nil for an unknown code, and for identity, whose digest is as long as its input.
     public static func digestLength(_ code: UInt64) -> Int? {
         switch code {
         case 0x11: 20
@@ -29,6 +30,7 @@ public enum Hashing {
         case 0x17, 0x1a: 28
         case 0x18: 32
         case 0x19: 64
+        case Code.blake3: BLAKE3.digestLength
         case 0x20: 48
         case 0x22: 8
         case 0x1013: 28
@@ -44,7 +46,7 @@ public enum Hashing {
     public static func isKnown(_ code: UInt64) -> Bool { code == Code.identity || digestLength(code) != nil }
 
     /// The digest of `data`, cut to `length` bytes where that is shorter; nil for an unknown code or a length the function
-    /// cannot give.
+    /// cannot give. BLAKE3 alone also gives more than `digestLength`, up to 128 bytes.
     public static func digest(_ code: UInt64, _ data: UnsafeRawBufferPointer, length: Int? = nil) -> Bytes? {
         guard let digest = whole(code, data, length) else { return nil }
         guard let length else { return digest }
@@ -83,6 +85,7 @@ public enum Hashing {
         case 0x1b: SHA3.hash(data, .keccak256)
         case 0x1c: SHA3.hash(data, .keccak384)
         case 0x1d: SHA3.hash(data, .keccak512)
+        case Code.blake3: BLAKE3.hash(data, length: length ?? BLAKE3.digestLength)
         case 0x20: truncated(data, "SHA2-384")
         case 0x22: Bytes(count: 8) {
             $0.storeBytes(of: Murmur3.x64_64(data).bigEndian, as: UInt64.self)
