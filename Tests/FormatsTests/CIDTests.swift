@@ -82,8 +82,28 @@ import WaggleFormats
         #expect(throws: CIDError.malformed) { try CID(codec: Multicodec(rawValue: 1 << 63), hash: CID(parsing: CIDTests.v0).multihash) }
     }
 
-    @Test func keepsLittleMemory() throws {
-        let block = Bytes([UInt8](repeating: 0, count: 1000) + (try CID(parsing: CIDTests.v1)).bytes.array)
-        #expect(try CID(bytes: block.dropFirst(1000)).bytes.retained == 36)
+    @Test func accessWithoutCopies() throws {
+        // Inside the value, at its limit, and in memory of its own.
+        for length in [0, 20, 32, 36, 37, 64, 128] {
+            let digest = Bytes((0..<length).map { UInt8($0) })
+            let hash = try Multihash(.blake2b256, digest: digest)
+            let cid = try CID(codec: .dagJSON, hash: hash)
+            #expect(cid.count == cid.bytes.count && hash.count == hash.bytes.count && hash.digestCount == length)
+            #expect(cid.withUnsafeBytes { Bytes(copying: $0) } == cid.bytes)
+            #expect(cid.withUnsafeMultihash { Bytes(copying: $0) } == hash.bytes)
+            #expect(cid.withUnsafeDigest { Bytes(copying: $0) } == digest)
+            #expect(hash.withUnsafeBytes { Bytes(copying: $0) } == hash.bytes)
+            #expect(hash.withUnsafeDigest { Bytes(copying: $0) } == digest)
+            #expect(cid.multihash == hash && cid.digest == digest && cid.codec == .dagJSON && cid.hashCode == .blake2b256)
+        }
+        #expect(MemoryLayout<CID>.stride == 48 && MemoryLayout<Multihash>.stride == 48)
+    }
+
+    @Test func fromDigest() throws {
+        let digest = Bytes([UInt8](repeating: 3, count: 32))
+        for codec in [Multicodec.raw, .dagPB, .dagJSON] {
+            #expect(try digest.withUnsafeBytes { try CID(codec: codec, sha256: $0) } == CID(codec: codec, hash: Multihash(.sha2_256, digest: digest)))
+        }
+        #expect(throws: CIDError.malformed) { try digest.prefix(31).withUnsafeBytes { try CID(codec: .raw, sha256: $0) } }
     }
 }

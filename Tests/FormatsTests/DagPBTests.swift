@@ -107,6 +107,19 @@ struct IPLDFixture: CustomTestStringConvertible {
         #expect(UnixFSData(kind: .file, data: "hello\n", fileSize: 6).encode() == hex("0802 1206 68656c6c6f0a 1806"))
     }
 
+    @Test func leafFrames() throws {
+        for count in [0, 1, 100, 118, 119, 120, 127, 128, 16_379, 16_384, 262_144, 1_048_576] {
+            for kind in [UnixFSData.Kind.file, .raw] {
+                let content = Bytes([UInt8](repeating: 7, count: count))
+                let plain = PBNode(data: UnixFSData(kind: kind, data: count == 0 ? nil : content, fileSize: UInt64(count)).encode()).encode()
+                let leaf = UnixFSLeaf(kind: kind, contentCount: count)
+                #expect(content.withUnsafeBytes { leaf.block($0) } == plain)
+                #expect(leaf.blockCount == plain.count)
+                #expect(leaf.prefix.count <= 22 && leaf.suffix.count <= 11)
+            }
+        }
+    }
+
     @Test func packedAndUnknown() throws {
         let packed = try UnixFSData(hex("0802 2203 05ac02 2007 7a0161 1864 1865"))
         #expect(packed.blockSizes == [5, 300, 7])

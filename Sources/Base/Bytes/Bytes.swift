@@ -98,7 +98,23 @@ extension Bytes: RandomAccessCollection {
 
 extension Bytes: Hashable {
     public static func == (left: Bytes, right: Bytes) -> Bool {
-        left.withUnsafeBytes { left in right.withUnsafeBytes { right in left.count == right.count && left.elementsEqual(right) } }
+        guard left.count == right.count else { return false }
+        return left.withUnsafeBytes { left in
+            right.withUnsafeBytes { right in
+                var index = 0
+                while index + 8 <= left.count {
+                    let (leftWord, rightWord) = (
+                        left.loadUnaligned(fromByteOffset: index, as: UInt64.self), right.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                    guard leftWord == rightWord else { return false }
+                    index += 8
+                }
+                while index < left.count {
+                    guard left[index] == right[index] else { return false }
+                    index += 1
+                }
+                return true
+            }
+        }
     }
 
     public func hash(into hasher: inout Hasher) { withUnsafeBytes { hasher.combine(bytes: $0) } }

@@ -20,14 +20,14 @@ public struct PBLink: Hashable, Sendable {
 
     /// Bytes without the tag and the length.
     var encodedCount: Int {
-        var count = ProtobufWriter.size(1, count: hash.bytes.count)
+        var count = ProtobufWriter.size(1, count: hash.count)
         if let name { count += ProtobufWriter.size(2, count: name.utf8.count) }
         if let size { count += ProtobufWriter.size(3, varint: size) }
         return count
     }
 
     func encode(to writer: inout ProtobufWriter) {
-        writer.write(1, hash.bytes)
+        hash.withUnsafeBytes { writer.write(1, $0) }
         if let name { writer.write(2, name) }
         if let size { writer.write(3, varint: size) }
     }

@@ -80,9 +80,9 @@ struct DagCBOREncoder: ~Copyable {
             }
         case .link(let cid):
             head(6, 42)
-            head(2, UInt64(cid.bytes.count + 1))
+            head(2, UInt64(cid.count + 1))
             writer.write(0 as UInt8)
-            writer.write(cid.bytes)
+            cid.withUnsafeBytes { writer.write($0) }
         }
     }
 

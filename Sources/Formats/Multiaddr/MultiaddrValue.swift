@@ -91,7 +91,7 @@ enum MultiaddrValue {
     static func peer(_ value: Bytes) -> Multihash? {
         guard let hash = multihash(value) else { return nil }
         switch hash.code {
-        case .sha2_256: return hash.digest.count == 32 ? hash : nil
+        case .sha2_256: return hash.digestCount == 32 ? hash : nil
         case .identity: return hash
         default: return nil
         }

@@ -27,7 +27,7 @@ extension CID: CustomStringConvertible, LosslessStringConvertible {
 
     /// The text in `base`. A version 0 CID has one text only, whatever `base` says; `v1` has all.
     public func text(base: Multibase) -> String {
-        version == .v0 ? Multibase.base58btc.encode(bytes, prefixed: false) : base.encode(bytes)
+        withUnsafeBytes { version == .v0 ? Multibase.base58btc.encode($0, prefixed: false) : base.encode($0) }
     }
 }
 

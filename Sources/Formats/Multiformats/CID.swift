@@ -4,13 +4,9 @@ import WaggleBase
 ///
 /// Wire shape: version 1 is varint 1, varint codec, multihash; version 0 is a bare SHA2-256 multihash (`12 20`, 32 bytes) of a
 /// dag-pb block. Spec: multiformats/cid, README "How does it work" and "Decoding Algorithm".
+/// Cost: up to 40 bytes of it lie in the value itself, so that copying, comparing and hashing a usual CID touches no other memory.
 public struct CID: Sendable {
-    /// The binary form.
-    public let bytes: Bytes
-    /// How the block is encoded, for example `dagPB` or `raw`.
-    public let codec: Multicodec
-    /// The hash function of `multihash`.
-    public let hashCode: Multicodec
+    private let storage: CompactBytes
     private let hashOffset: UInt8
     private let digestOffset: UInt8
 
@@ -20,27 +16,33 @@ public struct CID: Sendable {
     /// A version 1 CID.
     public init(codec: Multicodec, hash: Multihash) throws(CIDError) {
         guard codec.rawValue < 1 << 63 else { throw .malformed }
-        let header = 1 + Varint.length(of: codec.rawValue)
-        var writer = ByteWriter(capacity: header + hash.bytes.count)
-        writer.write(1 as UInt8)
-        writer.write(varint: codec.rawValue)
-        writer.write(hash.bytes)
-        self.init(
-            bytes: writer.finish(), codec: codec, hashCode: hash.code, hashOffset: header, digestOffset: header + hash.digestOffset)
+        self = Varint.withBytes((1, codec.rawValue, nil, nil)) { header in
+            hash.withUnsafeBytes { hash in CompactBytes(header, hash) }.cid(header.count, header.count + hash.count - hash.digestCount)
+        }
+    }
+
+    /// A version 1 CID of the SHA2-256 digest in `digest`, which must have 32 bytes: the usual one, without a detour.
+    public init(codec: Multicodec, sha256 digest: UnsafeRawBufferPointer) throws(CIDError) {
+        guard codec.rawValue < 1 << 63, digest.count == 32 else { throw .malformed }
+        self = Varint.withBytes((1, codec.rawValue, Multicodec.sha2_256.rawValue, 32)) { header in
+            CompactBytes(header, digest).cid(header.count - 2, header.count)
+        }
     }
 
     /// A version 0 CID; throws unless `hash` is a whole SHA2-256 digest.
     public init(v0 hash: Multihash) throws(CIDError) {
-        guard hash.code == .sha2_256, hash.bytes.count == CID.v0Length else { throw .notVersion0 }
-        self.init(bytes: hash.bytes.compacted(), codec: .dagPB, hashCode: .sha2_256, hashOffset: 0, digestOffset: 2)
+        guard hash.code == .sha2_256, hash.count == CID.v0Length else { throw .notVersion0 }
+        self = hash.withUnsafeBytes { CompactBytes($0).cid(0, 2) }
     }
 
-    /// The CID that takes all of `bytes`; keeps a window onto them unless they are a small part of their memory.
+    /// The CID that takes all of `bytes`.
     public init(bytes: Bytes) throws(CIDError) {
-        var reader = ByteReader(bytes.span)
-        let layout = try CID.layout(&reader)
-        guard reader.isAtEnd else { throw .trailingBytes(reader.remaining) }
-        self.init(bytes: bytes.compacted(), layout: layout)
+        self = try bytes.withUnsafeBytes { bytes throws(CIDError) in
+            var reader = ByteReader(bytes.bytes)
+            let cid = try CID.decode(from: &reader)
+            guard reader.isAtEnd else { throw .trailingBytes(reader.remaining) }
+            return cid
+        }
     }
 
     /// Reads one CID, copying it out of the reader's memory; what follows it stays in the reader.
@@ -49,51 +51,42 @@ public struct CID: Sendable {
         var probe = copy reader
         let layout = try CID.layout(&probe)
         guard let span = reader.take(reader.remaining - probe.remaining) else { throw .malformed }
-        return CID(bytes: Bytes(span), layout: layout)
+        return span.withUnsafeBytes { CompactBytes($0).cid(layout.hash, layout.digest) }
     }
 
-    private init(bytes: Bytes, codec: Multicodec, hashCode: Multicodec, hashOffset: Int, digestOffset: Int) {
-        self.bytes = bytes
-        self.codec = codec
-        self.hashCode = hashCode
-        self.hashOffset = UInt8(truncatingIfNeeded: hashOffset)  // at most 19
-        self.digestOffset = UInt8(truncatingIfNeeded: digestOffset)
-    }
-
-    private init(bytes: Bytes, layout: Layout) {
-        self.init(
-            bytes: bytes, codec: layout.codec, hashCode: layout.hash, hashOffset: layout.hashOffset, digestOffset: layout.digestOffset)
-    }
-
-    /// Where the parts lie.
-    private struct Layout {
-        var codec: Multicodec
-        var hash: Multicodec
-        var hashOffset: Int
-        var digestOffset: Int
+    fileprivate init(storage: CompactBytes, hashOffset: Int, digestOffset: Int) {
+        self.storage = storage
+        self.hashOffset = UInt8(truncatingIfNeeded: hashOffset)  // at most 10
+        self.digestOffset = UInt8(truncatingIfNeeded: digestOffset)  // at most 21
     }
 
     static let v0Length = 34
 
-    /// Checks one CID and advances past it.
+    /// Checks one CID, advances past it, and says where its multihash and its digest begin.
     @_lifetime(reader: copy reader)
-    private static func layout(_ reader: inout ByteReader) throws(CIDError) -> Layout {
+    private static func layout(_ reader: inout ByteReader) throws(CIDError) -> (hash: Int, digest: Int) {
         let start = reader.remaining
         guard start > 0 else { throw .empty }
         var probe = copy reader
         if probe.byte() == 0x12, probe.byte() == 0x20 {
             guard reader.take(v0Length) != nil else { throw .malformed }
-            return Layout(codec: .dagPB, hash: .sha2_256, hashOffset: 0, digestOffset: 2)
+            return (0, 2)
         }
         guard let version = reader.varint() else { throw .malformed }
         guard version == 1 else { throw .unsupportedVersion(version) }
-        guard let codec = reader.varint() else { throw .malformed }
-        let hashOffset = start - reader.remaining
-        let header: (code: Multicodec, length: Int)
-        do { header = try Multihash.header(&reader) } catch { throw .multihash(error) }
-        let digestOffset = start - reader.remaining
-        guard reader.take(header.length) != nil else { throw .malformed }
-        return Layout(codec: Multicodec(rawValue: codec), hash: header.code, hashOffset: hashOffset, digestOffset: digestOffset)
+        guard reader.varint() != nil else { throw .malformed }
+        let hash = start - reader.remaining
+        let length: Int
+        do { length = try Multihash.header(&reader) } catch { throw .multihash(error) }
+        let digest = start - reader.remaining
+        guard reader.take(length) != nil else { throw .malformed }
+        return (hash, digest)
+    }
+}
+
+extension CompactBytes {
+    fileprivate func cid(_ hashOffset: Int, _ digestOffset: Int) -> CID {
+        CID(storage: self, hashOffset: hashOffset, digestOffset: digestOffset)
     }
 }
 
@@ -101,14 +94,43 @@ extension CID {
     /// 0 or 1.
     public var version: Version { hashOffset == 0 ? .v0 : .v1 }
 
-    /// The hash of the block, a window onto `bytes`.
+    /// How the block is encoded, for example `dagPB` or `raw`.
+    public var codec: Multicodec { hashOffset == 0 ? .dagPB : Multicodec(rawValue: storage.varint(at: 1)) }
+
+    /// The hash function.
+    public var hashCode: Multicodec { Multicodec(rawValue: storage.varint(at: Int(hashOffset))) }
+
+    /// The hash of the block.
     public var multihash: Multihash {
-        Multihash(
-            code: hashCode, bytes: bytes[Int(hashOffset)..<bytes.count], digestOffset: Int(digestOffset) - Int(hashOffset))
+        if hashOffset == 0 { return Multihash(storage: storage, digestOffset: 2) }
+        return storage.withUnsafeBytes(from: Int(hashOffset)) {
+            Multihash(storage: CompactBytes($0), digestOffset: Int(digestOffset) - Int(hashOffset))
+        }
     }
 
-    /// The digest alone, a window onto `bytes`.
-    public var digest: Bytes { bytes[Int(digestOffset)..<bytes.count] }
+    /// The binary form: a copy, so that in hot places `withUnsafeBytes` is better.
+    public var bytes: Bytes { storage.bytes() }
+
+    /// The digest alone: a copy, so that in hot places `withUnsafeDigest` is better.
+    public var digest: Bytes { storage.bytes(from: Int(digestOffset)) }
+
+    /// Bytes in the binary form.
+    public var count: Int { storage.count }
+
+    /// Calls `body` with the binary form; the pointer must not escape.
+    public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try storage.withUnsafeBytes(body)
+    }
+
+    /// Calls `body` with the multihash in the binary form; the pointer must not escape.
+    public func withUnsafeMultihash<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try storage.withUnsafeBytes(from: Int(hashOffset), body)
+    }
+
+    /// Calls `body` with the digest; the pointer must not escape.
+    public func withUnsafeDigest<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try storage.withUnsafeBytes(from: Int(digestOffset), body)
+    }
 
     /// The content itself where the hash function is `identity`, else nil.
     public var inlined: Bytes? { hashCode == .identity ? digest : nil }
@@ -116,28 +138,25 @@ extension CID {
     /// The same CID in version 1.
     public var v1: CID {
         guard version == .v0 else { return self }
-        var writer = ByteWriter(capacity: 2 + bytes.count)
-        writer.write(1 as UInt8)
-        writer.write(varint: codec.rawValue)
-        writer.write(bytes)
-        return CID(bytes: writer.finish(), codec: codec, hashCode: hashCode, hashOffset: 2, digestOffset: 4)
+        return Varint.withBytes((1, Multicodec.dagPB.rawValue, nil, nil)) { header in
+            storage.withUnsafeBytes { CompactBytes(header, $0).cid(2, 4) }
+        }
     }
 
     /// The same CID in version 0; nil unless it is dag-pb with a whole SHA2-256 digest.
     public var v0: CID? {
         if version == .v0 { return self }
-        guard codec == .dagPB, hashCode == .sha2_256, bytes.count - Int(hashOffset) == CID.v0Length else { return nil }
-        return CID(
-            bytes: Bytes(bytes[Int(hashOffset)..<bytes.count].span), codec: .dagPB, hashCode: .sha2_256, hashOffset: 0, digestOffset: 2)
+        guard codec == .dagPB, hashCode == .sha2_256, count - Int(hashOffset) == CID.v0Length else { return nil }
+        return storage.withUnsafeBytes(from: Int(hashOffset)) { CompactBytes($0).cid(0, 2) }
     }
 }
 
 extension CID: Hashable, Comparable {
-    public static func == (left: CID, right: CID) -> Bool { left.bytes == right.bytes }
-    public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }
+    public static func == (left: CID, right: CID) -> Bool { left.storage == right.storage }
+    public func hash(into hasher: inout Hasher) { hasher.combine(storage) }
 
     /// Bytewise order of the binary forms.
     public static func < (left: CID, right: CID) -> Bool {
-        left.bytes.withUnsafeBytes { left in right.bytes.withUnsafeBytes { right in left.lexicographicallyPrecedes(right) } }
+        left.withUnsafeBytes { left in right.withUnsafeBytes { right in left.lexicographicallyPrecedes(right) } }
     }
 }

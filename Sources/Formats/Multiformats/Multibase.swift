@@ -23,8 +23,13 @@ public enum Multibase: String, CaseIterable, Sendable {
 
     /// The base whose text begins with `prefix`.
     public init?(prefix: Unicode.Scalar) {
-        guard let base = Multibase.allCases.first(where: { $0.prefix == prefix }) else { return nil }
-        self = base
+        switch prefix {
+        case "z": self = .base58btc
+        case "b": self = .base32
+        default:
+            guard let base = Multibase.allCases.first(where: { $0.prefix == prefix }) else { return nil }
+            self = base
+        }
     }
 
     /// The character that a text in this base begins with.
@@ -81,20 +86,28 @@ public enum Multibase: String, CaseIterable, Sendable {
     public static func decode(_ text: String) throws(MultibaseError) -> (base: Multibase, bytes: Bytes) {
         guard let first = text.unicodeScalars.first else { throw .empty }
         guard let base = Multibase(prefix: first) else { throw .unknownPrefix(first) }
-        return (base, try base.decode(text.unicodeScalars.dropFirst()))
+        return (base, try base.decode(text, dropping: UTF8.width(first)))
     }
 
     /// The bytes of a text in this base without its prefix character.
-    public func decode(unprefixed text: String) throws(MultibaseError) -> Bytes { try decode(text.unicodeScalars[...]) }
+    public func decode(unprefixed text: String) throws(MultibaseError) -> Bytes { try decode(text, dropping: 0) }
 
-    private func decode(_ scalars: Substring.UnicodeScalarView) throws(MultibaseError) -> Bytes {
-        if case .emoji = scheme { return try EmojiCodec.decode(scalars) }
-        let text = Bytes(utf8: String(scalars))
-        return switch scheme {
-        case .bits(let codec): try text.withUnsafeBytes { text throws(MultibaseError) in try codec.decode(text) }
-        case .positional(let codec): try text.withUnsafeBytes { text throws(MultibaseError) in try codec.decode(text) }
-        case .identity, .emoji: text
+    /// Decodes what follows the first `prefix` bytes of `text`.
+    private func decode(_ text: String, dropping prefix: Int) throws(MultibaseError) -> Bytes {
+        if case .emoji = scheme { return try EmojiCodec.decode(text.unicodeScalars.dropFirst(prefix == 0 ? 0 : 1)) }
+        var text = text
+        // `withUTF8` has no typed throws.
+        let result = text.withUTF8 { text in
+            let digits = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(text)[prefix...])
+            return Result { () throws(MultibaseError) in
+                switch scheme {
+                case .bits(let codec): try codec.decode(digits)
+                case .positional(let codec): try codec.decode(digits)
+                case .identity, .emoji: Bytes(copying: digits)
+                }
+            }
         }
+        return try result.get()
     }
 
     private enum Scheme {
