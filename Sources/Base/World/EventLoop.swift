@@ -40,7 +40,9 @@ extension EventLoop {
     /// Runs `body` on this loop and returns to the caller's executor with its result; costs nothing when already there.
     public func run<R: Sendable, E: Error>(_ body: @Sendable () async throws(E) -> R) async throws(E) -> R {
         if isCurrent { return try await body() }
-        let outcome: Result<R, E> = await withTaskExecutorPreference(taskExecutor) { () async -> Result<R, E> in
+        let outcome: Result<R, E> = await withTaskExecutorPreference(taskExecutor) { @concurrent () async -> Result<R, E> in
+            // Needed: without work of its own in front of the call, the compiler leaves out the switch to the loop.
+            precondition(isCurrent, "a task left its event loop")
             do throws(E) { return .success(try await body()) } catch { return .failure(error) }
         }
         return try outcome.get()

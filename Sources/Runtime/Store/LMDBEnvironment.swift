@@ -1,0 +1,188 @@
+import CLMDB
+import Glibc
+import Synchronization
+import WaggleBase
+
+/// One open LMDB environment: its tables and the pool of read transactions.
+///
+/// Flags and why: `MDB_NOSYNC` because `DurableMark` decides when and what to flush; `MDB_NOTLS` because read transactions are
+/// reused by whichever thread reads next. Read-ahead stays on: most bytes are in large values, which lie in one piece. The map has
+/// the full capacity from the start: it is address space, not memory, and growing it would have to stop all readers.
+final class LMDBEnvironment: @unchecked Sendable {
+    private struct Pool {
+        var idle: [OpaquePointer] = []
+        var active = 0
+        var isClosed = false
+    }
+
+    /// The part of the map that readers were handed since the last trim.
+    private struct Touched {
+        var low = UInt.max
+        var high: UInt = 0
+        var bytes = 0
+    }
+
+    /// Read transactions at once: threads that read, nested reads and the pins of flushes.
+    static let readerLimit: UInt32 = 510
+    /// Mapped pages count as resident memory once touched; after reading this much they are given back to the page cache.
+    private static let trimInterval = 24 << 20
+
+    let pointer: OpaquePointer
+    let path: String
+    let pageSize: Int
+    let descriptor: Int32
+    private let tables: [String: MDB_dbi]
+    private let pool = Monitor(Pool())
+    private let touched = Mutex(Touched())
+
+    init(path: String, tables: [Table], capacity: Int) throws(StoreError) {
+        self.path = path
+        var opened: OpaquePointer?
+        try Self.check(mdb_env_create(&opened), path)
+        guard let pointer = opened else { throw .other(detail: "no memory for \(path)") }
+        self.pointer = pointer
+        do throws(StoreError) {
+            let page = sysconf(Int32(_SC_PAGESIZE))
+            try Self.check(mdb_env_set_mapsize(pointer, max(capacity, 1 << 20) / page * page), path)
+            try Self.check(mdb_env_set_maxdbs(pointer, MDB_dbi(max(1, tables.count))), path)
+            try Self.check(mdb_env_set_maxreaders(pointer, Self.readerLimit), path)
+            try Self.check(mdb_env_open(pointer, path, UInt32(MDB_NOSYNC | MDB_NOTLS), 0o600), path)
+            var statistics = MDB_stat()
+            try Self.check(mdb_env_stat(pointer, &statistics), path)
+            pageSize = Int(statistics.ms_psize)
+            var descriptor: mdb_filehandle_t = -1
+            try Self.check(mdb_env_get_fd(pointer, &descriptor), path)
+            self.descriptor = descriptor
+            self.tables = try Self.openTables(tables, pointer, path)
+        } catch {
+            mdb_env_close(pointer)
+            throw error
+        }
+    }
+
+    private static func openTables(_ tables: [Table], _ environment: OpaquePointer, _ path: String) throws(StoreError) -> [String: MDB_dbi] {
+        var transaction: OpaquePointer?
+        try check(mdb_txn_begin(environment, nil, 0, &transaction), path)
+        var handles: [String: MDB_dbi] = [:]
+        for table in tables {
+            var handle = MDB_dbi()
+            let code = mdb_dbi_open(transaction, table.name, UInt32(MDB_CREATE), &handle)
+            if code != 0 {
+                mdb_txn_abort(transaction)
+                throw error(code, path)
+            }
+            handles[table.name] = handle
+        }
+        try check(mdb_txn_commit(transaction), path)
+        return handles
+    }
+
+    func handle(_ table: Table) throws(StoreError) -> MDB_dbi {
+        guard let handle = tables[table.name] else { throw .other(detail: "no table named \(table.name)") }
+        return handle
+    }
+
+    // MARK: Reading
+
+    /// Runs `body` in a read transaction.
+    func read<R>(_ body: (OpaquePointer) throws -> R) throws -> R {
+        let transaction = try takeReader()
+        defer { giveBack(transaction) }
+        return try body(transaction)
+    }
+
+    private func takeReader() throws(StoreError) -> OpaquePointer {
+        let pooled = try pool.withLock { pool throws(StoreError) -> OpaquePointer? in
+            if pool.isClosed { throw .closed }
+            pool.active += 1
+            return pool.idle.popLast()
+        }
+        do throws(StoreError) {
+            if let pooled {
+                let code = mdb_txn_renew(pooled)
+                if code == 0 { return pooled }
+                mdb_txn_abort(pooled)
+                throw Self.error(code, path)
+            }
+            return try beginReader()
+        } catch {
+            leave(nil)
+            throw error
+        }
+    }
+
+    private func giveBack(_ transaction: OpaquePointer) {
+        mdb_txn_reset(transaction)
+        leave(transaction)
+    }
+
+    private func leave(_ transaction: OpaquePointer?) {
+        let isLast = pool.withLock { pool in
+            pool.active -= 1
+            if let transaction { pool.idle.append(transaction) }
+            return pool.isClosed && pool.active == 0
+        }
+        if isLast { pool.broadcast() }
+    }
+
+    /// A read transaction outside of the pool; ends with `mdb_txn_abort`.
+    func beginReader() throws(StoreError) -> OpaquePointer {
+        var transaction: OpaquePointer?
+        try Self.check(mdb_txn_begin(pointer, nil, UInt32(MDB_RDONLY), &transaction), path)
+        guard let transaction else { throw .other(detail: "no transaction") }
+        return transaction
+    }
+
+    /// Notes what a reader was handed, and now and then unmaps it; the bytes stay in the page cache.
+    func noteRead(_ value: UnsafeRawBufferPointer) {
+        guard value.count >= pageSize, let base = value.baseAddress else { return }
+        let (low, high) = (UInt(bitPattern: base), UInt(bitPattern: base) + UInt(value.count))
+        let stretch = touched.withLock { touched -> (low: UInt, high: UInt)? in
+            touched.low = min(touched.low, low)
+            touched.high = max(touched.high, high)
+            touched.bytes += value.count
+            guard touched.bytes >= Self.trimInterval else { return nil }
+            defer { touched = Touched() }
+            return (touched.low, touched.high)
+        }
+        guard let stretch else { return }
+        let mask = ~(UInt(pageSize) - 1)
+        // Whoever is reading there just takes the pages from the cache again.
+        madvise(UnsafeMutableRawPointer(bitPattern: stretch.low & mask), Int(stretch.high - (stretch.low & mask)), MADV_DONTNEED)
+    }
+
+    // MARK: The end
+
+    /// Waits for readers and closes.
+    func close() {
+        let idle = pool.withLock { pool in
+            pool.isClosed = true
+            defer { pool.idle = [] }
+            return pool.idle
+        }
+        for transaction in idle { mdb_txn_abort(transaction) }
+        let late = pool.wait { pool -> [OpaquePointer]? in
+            guard pool.active == 0 else { return nil }
+            defer { pool.idle = [] }
+            return pool.idle
+        }
+        for transaction in late { mdb_txn_abort(transaction) }
+        mdb_env_close(pointer)
+    }
+
+    // MARK: Errors
+
+    static func check(_ code: Int32, _ path: String) throws(StoreError) {
+        if code != 0 { throw error(code, path) }
+    }
+
+    static func error(_ code: Int32, _ path: String) -> StoreError {
+        switch code {
+        case ENOSPC, EDQUOT, MDB_MAP_FULL: .full
+        case EACCES, EROFS, EPERM: .readOnly(path: path)
+        case MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_PANIC:
+            .corrupted(path: path, detail: String(cString: mdb_strerror(code)))
+        default: .other(detail: String(cString: mdb_strerror(code)))
+        }
+    }
+}
