@@ -181,6 +181,27 @@ import WaggleFormats
         #expect(MemoryLayout<Value>.stride <= 32)
     }
 
+    @Test func claimsAllocateNothing() {
+        // Nested lists that each claim to fill the block.
+        let liar = Bytes((0..<FormatsLimits.depth).flatMap { _ in [0x9a, 0x00, 0x0f, 0x00, 0x00] as [UInt8] } + [UInt8](repeating: 0xf6, count: 1 << 20))
+        #expect(throws: DagCBORError.self) { try DagCBOR.decode(liar) }
+        #expect(throws: DagCBORError.truncated) { try DagCBOR.links(of: liar) }
+    }
+
+    @Test func linksAreScanned() throws {
+        let link = "d82a4a00 0155000500010203 04"
+        let cid = try #require(CID("bafkqabiaaebagba"))
+        #expect(try DagCBOR.links(of: hex("83 \(link) a2 6161 \(link) 6162 82 01 \(link) f4")) == [cid, cid, cid])
+        // What `decode` refuses: text that is not UTF-8, integers as keys, and depth.
+        #expect(try DagCBOR.links(of: hex("82 61ff \(link)")) == [cid])
+        #expect(try DagCBOR.links(of: hex("a1 01 \(link)")) == [cid])
+        #expect(try DagCBOR.links(of: Bytes([UInt8](repeating: 0x81, count: 100_000) + hex(link).array)) == [cid])
+        for (text, error) in [("", DagCBORError.truncated), ("82 01", .truncated), ("0000", .trailingBytes(1)), ("c101", .unsupported(0xc1, at: 0)), ("d82a4100", .link(.empty)), ("a1 01", .truncated)] {
+            #expect(throws: error) { try DagCBOR.links(of: hex(text)) }
+        }
+        verifyNoTrap(hex("83 \(link) a2 6161 \(link) 6162 82 01 \(link) f4")) { _ = try DagCBOR.links(of: $0) }
+    }
+
     @Test func largeBytesAreWindows() throws {
         let block = try DagCBOR.encode(.bytes(Bytes([UInt8](repeating: 1, count: 5000))))
         #expect(try DagCBOR.decode(block).bytes?.retained == block.retained)

@@ -23,8 +23,16 @@ public enum DagCBOR {
         return value
     }
 
-    /// The links of `block` in its order; reads what `decode` with `.relaxed` reads.
-    public static func links(of block: Bytes) throws(DagCBORError) -> [CID] { try decode(block, .relaxed).links }
+    /// The links of `block` in its order, for walks over graphs.
+    ///
+    /// Looks at the structure and at links only and makes no values, so it also passes blocks with text that is not UTF-8, with odd map keys
+    /// and of any depth, which exist in the wild.
+    public static func links(of block: Bytes) throws(DagCBORError) -> [CID] {
+        var decoder = DagCBORDecoder(block: block, isCanonical: false)
+        let links = try decoder.scanLinks()
+        guard decoder.offset == block.count else { throw .trailingBytes(block.count - decoder.offset) }
+        return links
+    }
 }
 
 /// Why bytes are not DAG-CBOR, or a value cannot be written. Offsets are in bytes from the start of the block.
@@ -145,7 +153,8 @@ struct DagCBORDecoder {
         case 4:
             guard argument <= UInt64(remaining) else { throw .truncated }
             var list: [Value] = []
-            list.reserveCapacity(min(Int(argument), FormatsLimits.values))
+            // The count is only a claim until the elements are there, and lists nest.
+            list.reserveCapacity(Int(min(argument, 64)))
             for _ in 0..<argument { list.append(try decode(depth: depth + 1)) }
             return .list(list)
         case 5: return try map(argument, depth: depth)
@@ -168,6 +177,35 @@ struct DagCBORDecoder {
             guard entries.append(key, value) else { throw .malformed(at: start) }
         }
         return .map(entries)
+    }
+
+    /// Passes one item with everything inside and gives its links. Items are counted instead of followed, so there is no depth.
+    mutating func scanLinks() throws(DagCBORError) -> [CID] {
+        var links: [CID] = []
+        var pending: UInt64 = 1
+        while pending > 0 {
+            pending -= 1
+            let start = offset
+            let first = try byte()
+            guard first >> 5 != 7 else {
+                _ = try simple(first, at: start)
+                continue
+            }
+            let argument = try argument(first & 0x1f, first, at: start)
+            switch first >> 5 {
+            case 0, 1: break
+            case 2, 3: _ = try take(argument)
+            case 4:
+                guard argument <= UInt64(remaining) else { throw .truncated }
+                pending += argument
+            case 5:
+                guard argument <= UInt64(remaining / 2) else { throw .truncated }
+                pending += argument * 2
+            default: if case .link(let cid) = try link(argument, first, at: start) { links.append(cid) }
+            }
+            guard pending <= UInt64(remaining) else { throw .truncated }
+        }
+        return links
     }
 
     private mutating func link(_ tag: UInt64, _ first: UInt8, at start: Int) throws(DagCBORError) -> Value {
