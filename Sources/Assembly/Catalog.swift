@@ -1,0 +1,30 @@
+import WaggleNetwork
+import WaggleServices
+import WaggleStack
+
+/// Everything a node can be put together from. A thing is added with a folder of its own and a line here.
+public enum Catalog {
+    /// Ways to reach others.
+    public static let transports: [any Transport] = [
+        TCP()
+    ]
+
+    /// Ways to secure a connection, best first.
+    public static func channels(_ keys: NoiseKeys) -> [any SecureChannel] { ChannelCatalog.all(keys) }
+
+    /// Ways to carry many streams on one connection, best first.
+    package static let muxers: [any Muxer] = [
+        Yamux()
+    ]
+
+    /// What every node serves, as far as `configuration` asks for it.
+    public static func services(_ configuration: NodeConfiguration) -> [any Service] {
+        var services: [any Service] = [
+            Identify(agentVersion: configuration.agentVersion),
+            Ping(),
+            Bootstrap(configuration.bootstrap),
+        ]
+        if configuration.servesPerf { services.append(Perf()) }
+        return services
+    }
+}

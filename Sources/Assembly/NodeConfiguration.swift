@@ -1,0 +1,93 @@
+import WaggleBase
+import WaggleCryptography
+import WaggleFormats
+import WaggleNetwork
+
+/// How a node is set up. Start from a preset and change what differs.
+/// ```swift
+/// var configuration = NodeConfiguration.preset(.lan)
+/// configuration.policy = .require
+/// ```
+public struct NodeConfiguration: Sendable {
+    /// Kinds of nodes.
+    public enum Preset: String, Sendable, CaseIterable {
+        /// Reachable from the Internet, for anybody.
+        case publicServer
+        /// Among machines of one network: few peers, nothing trimmed.
+        case lan
+        /// Dials, does not listen.
+        case client
+        /// On a small device: few connections, little memory, idle ones closed soon.
+        case embedded
+    }
+
+    /// The version that nodes tell others: "waggle/" and this.
+    public static let version = "0.1.0"
+    /// TCP and UDP port of the swarm.
+    public static let defaultPort: UInt16 = 4701
+
+    /// The node's key; nil for a new one at every start.
+    public var identity: IdentityKeyPair?
+    /// Where to listen.
+    public var listen: [Multiaddr] = []
+    /// Peers to connect to at the start, each with `/p2p/…` at its end.
+    public var bootstrap: [Multiaddr] = []
+    /// Which channels may be used.
+    public var policy = SecurityPolicy.prefer
+    public var limits = SwarmLimits()
+    /// Who may connect.
+    public var gate = ConnectionGate.Rules()
+    public var dialing = SwarmConfiguration.Dialing()
+    public var trimming = SwarmConfiguration.Trimming()
+    /// A connection without streams is closed after this long; nil for never.
+    public var idleTimeout: Duration?
+    /// What others are told instead of the addresses we listen on; empty for those.
+    public var announce: [Multiaddr] = []
+    /// What others are told besides.
+    public var appendAnnounce: [Multiaddr] = []
+    /// IP ranges whose addresses others are not told.
+    public var noAnnounce: [IPRange] = []
+    public var addressBook = AddressBookLimits()
+    /// Program and version, as identify tells it.
+    public var agentVersion = "waggle/\(NodeConfiguration.version)"
+    /// Whether peers may measure the connection: they can use bandwidth at will then.
+    public var servesPerf = false
+
+    public init() {}
+
+    /// The settings of a kind of node.
+    public static func preset(_ preset: Preset) -> NodeConfiguration {
+        var configuration = NodeConfiguration()
+        switch preset {
+        case .publicServer:
+            configuration.listen = everywhere
+        case .lan:
+            configuration.listen = everywhere
+            configuration.trimming.highWater = nil
+            // Machines of one network often come from one address, for example through a virtual switch.
+            configuration.limits.connectionsPerIPv4 = 128
+            configuration.limits.connectionsPerIPv6Subnet = configuration.limits.inboundConnections
+            configuration.limits.connectionsPerIPv6Site = configuration.limits.inboundConnections
+        case .client:
+            configuration.idleTimeout = .seconds(300)
+            configuration.trimming.highWater = 64
+            configuration.trimming.lowWater = 32
+        case .embedded:
+            configuration.limits = .embedded
+            configuration.idleTimeout = .seconds(60)
+            configuration.trimming.highWater = 24
+            configuration.trimming.lowWater = 12
+            configuration.addressBook.peers = 256
+            configuration.dialing.backOffRows = 128
+        }
+        return configuration
+    }
+
+    private static var everywhere: [Multiaddr] {
+        let port = NodeConfiguration.defaultPort
+        return [
+            Multiaddr(SocketAddress(ip: .v4(0), port: port), over: .tcp),
+            Multiaddr(SocketAddress(ip: .v6(high: 0, low: 0, zone: 0), port: port), over: .tcp),
+        ]
+    }
+}
