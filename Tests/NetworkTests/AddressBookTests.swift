@@ -66,7 +66,7 @@ import WaggleSimulation
     @Test func forgetsInTime() throws {
         let world = World(seed: 43)
         let host = world.host("one")
-        try world.run {
+        try world.run(limit: .seconds(100 * 3600)) {
             let (book, store) = try open(host)
             let one = try peer(1)
             for (number, source) in AddressSource.allCases.enumerated() { book.add([try address(number)], of: one, source: source) }

@@ -81,11 +81,12 @@ public struct TCP: Transport {
         return nil
     }
 
-    /// Whether a dial from the listening port may succeed from another one: the pair of addresses is still taken, or both sides dialed each
-    /// other at the same moment from their listening ports, which TCP makes into one connection with two initiators.
+    /// Whether a dial from the listening port may succeed from another one: the pair of addresses is still taken here, or there by a connection
+    /// that we forgot in a crash, or both sides dialed each other at the same moment from their listening ports, which TCP makes into one
+    /// connection with two initiators.
     static func mayComeFromReuse(_ error: TransportError) -> Bool {
         switch error {
-        case .network(.addressInUse), .network(.addressNotAvailable), .network(.permissionDenied): true
+        case .network(.addressInUse), .network(.addressNotAvailable), .network(.permissionDenied), .network(.connectionRefused): true
         case .handshake(.negotiation), .handshake(.truncated), .handshake(.handshake(.notAuthentic)), .handshake(.handshake(.malformed)),
             .handshake(.handshake(.tooLong)):
             true
