@@ -32,6 +32,10 @@ struct KeySet: Sendable {
     @discardableResult
     mutating func insert(_ key: Multihash) -> Bool { fingerprints.insert(Fingerprint(key.bytes)).inserted }
 
+    /// The same for any other key, a whole CID for example.
+    @discardableResult
+    mutating func insert(_ key: Bytes) -> Bool { fingerprints.insert(Fingerprint(key)).inserted }
+
     func contains(_ key: Multihash) -> Bool { fingerprints.contains(Fingerprint(key.bytes)) }
 
     mutating func formUnion(_ other: KeySet) { fingerprints.formUnion(other.fingerprints) }

@@ -51,6 +51,9 @@ public enum UnixFSLimits {
     /// Depth of a graph that a walk over all its links follows, in blocks.
     public static let graphDepth = 100_000
 
+    /// Links that a walk over a graph holds for the blocks above the current one.
+    public static let openLinks = 1 << 22
+
     /// Content that is hashed as one job off the loop, in bytes: about a millisecond of SHA2-256.
     public static let hashJobBytes = 2 << 20
 
