@@ -61,6 +61,10 @@ let package = Package(
         .executableTarget(
             name: "waggle-bench", dependencies: ["WaggleCryptography", "COpenSSL"], path: "Sources/Benchmarks", swiftSettings: settings),
 
+        .executableTarget(
+            name: "waggle-constant-time", dependencies: ["WaggleCryptography", "CKernels"], path: "Tests/ConstantTime",
+            swiftSettings: settings),
+
         tests("Base", ["WaggleBase"]),
         tests("Formats", ["WaggleFormats"]),
         tests("Cryptography", ["WaggleCryptography", "WaggleFormats", "COpenSSL", "CKernels"]),

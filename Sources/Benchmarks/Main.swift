@@ -1,6 +1,6 @@
 /// The benchmarks: `waggle-bench <name>` runs one group, without a name all of them.
 ///
-/// Every line is the median of several rounds, with its ratio to a limit that was measured in the same run.
+/// Every line is the best of several rounds, with its ratio to a limit that was measured in the same run.
 @main
 struct Benchmarks {
     /// One line for each group.
