@@ -100,6 +100,9 @@ package final class ChunkPool: @unchecked Sendable {
         alarm?.set(loop.now + ChunkPool.trimDelay)
     }
 
+    /// Chunks that the pool knows of and nobody reads into.
+    var chunkCount: Int { retired.count + (current == nil ? 0 : 1) }
+
     /// Lets go of everything, at the end of the loop's connections.
     package func close() {
         alarm?.stop()

@@ -1,0 +1,125 @@
+import Testing
+import WaggleBase
+import WaggleSimulation
+
+@testable import WaggleNetwork
+@testable import WaggleStack
+
+/// The queue of bytes and the pool of chunks.
+struct ConnectionMemoryTests {
+    @Test(arguments: 0..<20) func aQueueKeepsTheOrder(seed: UInt64) {
+        var random = TestRandom(seed: seed)
+        var queue = ByteQueue()
+        var (expected, taken): ([UInt8], [UInt8]) = ([], [])
+        for step in 0..<2000 {
+            let bytes = pattern(Int.random(in: 0..<200, using: &random), seed: UInt64(step))
+            switch Int.random(in: 0..<6, using: &random) {
+            case 0:
+                queue.append(bytes)
+                expected += bytes.array
+            case 1, 2:
+                queue.append(copying: bytes)
+                expected += bytes.array
+            case 3:
+                queue.compactFirst()
+            case 4 where !queue.isEmpty:
+                let count = Int.random(in: 1...queue.count, using: &random)
+                var block = [UInt8](repeating: 0, count: count)
+                block.withUnsafeMutableBytes { if let base = $0.baseAddress { queue.copyFirst(count, to: base) } }
+                if Bool.random(using: &random) { queue.prepend(Bytes(block)) } else { taken += block }
+            default:
+                let first = queue.first
+                if let piece = queue.popFirst(upTo: Int.random(in: 1..<300, using: &random)) {
+                    #expect(first?.prefix(piece.count) == piece)
+                    taken += piece.array
+                }
+            }
+            #expect(queue.count == expected.count - taken.count)
+        }
+        while let piece = queue.popFirst() { taken += piece.array }
+        #expect(taken == expected && queue.isEmpty && queue.first == nil)
+    }
+
+    /// A window given out never changes, although its block grows behind it.
+    @Test func windowsOntoAGrowingBlockStay() {
+        var queue = ByteQueue()
+        queue.append(copying: "abc")
+        let first = queue.popFirst(upTo: 2)
+        queue.append(copying: "defg")
+        let second = queue.popFirst()
+        queue.append(copying: "xyz")
+        #expect(first == "ab" && second == "cdefg" && queue.popFirst() == "xyz")
+    }
+
+    @Test func chunksComeBackWhenNobodyLooksIntoThem() {
+        let world = World(seed: 1)
+        let pool = ChunkPool(on: world.mainLoop)
+        var window: Bytes?
+        var first: ObjectIdentifier?
+        do {
+            let chunk = pool.takeFree()
+            first = ObjectIdentifier(chunk)
+            window = Bytes(storage: chunk, range: 0..<10)
+            pool.retire(chunk)
+        }
+        #expect(window?.count == 10)
+        let second = pool.takeFree()
+        #expect(ObjectIdentifier(second) != first)
+        window = nil
+        #expect(ObjectIdentifier(pool.takeFree()) == first)
+    }
+
+    @Test func pinnedMemoryIsBounded() throws {
+        let world = World(seed: 1)
+        let pool = ChunkPool(on: world.mainLoop)
+        var windows: [Bytes] = []
+        for _ in 0..<ChunkPool.pinnedChunks {
+            let chunk = pool.takeFree()
+            windows.append(Bytes(storage: chunk, range: 0..<1))
+            #expect(!pool.isPressed)
+            pool.retire(chunk)
+        }
+        pool.retire(pool.takeFree())
+        #expect(pool.isPressed)
+        windows = []
+        _ = pool.takeFree()
+        #expect(!pool.isPressed)
+        // A quiet loop lets go of what it does not need.
+        try world.run(for: .seconds(30))
+        #expect(pool.chunkCount <= ChunkPool.idleChunks)
+    }
+
+    /// A remote that gives slow readers small pieces out of many chunks makes us copy, not keep the chunks.
+    @Test func slowReadersDoNotKeepChunks() throws {
+        let router = TestRouter()
+        router.serve("/hold") { stream in
+            // A reader that waits but never has enough.
+            _ = try await stream.read(exactly: 60_000)
+        }
+        try ConnectionPair.withRawPeer(router: router) { connection, peer, world in
+            let filler = try peer.yamux.open(at: peer.socket.loop.now)
+            var held: [UInt32] = []
+            for _ in 0..<200 {
+                let id = try peer.yamux.open(at: peer.socket.loop.now)
+                peer.yamux.machine.send(proposal("/hold"), on: id)
+                held.append(id)
+            }
+            try peer.flush()
+            try await world.sleep(for: .seconds(1))
+            try peer.send(yamuxFrame(.windowUpdate, .rst, stream: filler))
+            let discarded = yamuxFrame(.data, stream: filler, pattern(55_000).array)
+            for id in held {
+                // One piece, then a chunk full of what is thrown away.
+                try peer.send(yamuxFrame(.data, stream: id, pattern(3000).array))
+                for _ in 0..<5 {
+                    try peer.send(discarded)
+                    try await world.sleep(for: .milliseconds(50))
+                }
+            }
+            #expect(connection.closeReason == nil)
+            #expect(connection.pool.chunkCount <= ChunkPool.pinnedChunks)
+            let retained = connection.streams.values.compactMap { $0.inbox.first?.retained }.reduce(0, +)
+            #expect(retained < 200 * 3000 + ChunkPool.pinnedChunks * ChunkPool.chunkBytes)
+        }
+    }
+}
