@@ -1,0 +1,91 @@
+/// Help texts, generated from the command tree in Kubo's layout.
+package struct Help {
+    package let program: String
+    package let root: Command
+    package let width: Int
+
+    package init(program: String, root: Command, width: Int) {
+        self.program = program
+        self.root = root
+        self.width = max(40, width)
+    }
+
+    /// The text for the command at `path`; `long` adds arguments, options and the whole description.
+    package func text(_ path: [String], long: Bool) -> String {
+        let command = root.descend(path) ?? root
+        let name = ([program] + path).joined(separator: " ")
+        var text = "USAGE\n  \(usage(command, name)) - \(command.tagline)\n"
+        if long {
+            text += section("SYNOPSIS", wrap(synopsis(command, name), indent: 2, hanging: name.count + 3))
+            text += section("ARGUMENTS", rows(command.arguments.map { (label($0), $0.description) }))
+            let options = command.options + (path.isEmpty ? [] : root.options.filter { ["help", "encoding"].contains($0.name) })
+            text += section("OPTIONS", rows(options.map { (label($0), describe($0)) }))
+        }
+        text += long ? section("DESCRIPTION", indented(command.description)) : command.description.isEmpty ? "" : "\n" + indented(command.description)
+        text += section("EXAMPLES", indented(command.example.replacing("waggle", with: program)))
+        if !command.subcommands.isEmpty {
+            text += section("SUBCOMMANDS", rows(command.subcommands.map { (usage($0, name + " " + $0.name), $0.tagline) }))
+            text += "\n  For more information about each command, use:\n  '\(name) <subcmd> --help'\n"
+        } else if !long {
+            text += "\n  For more information, use '\(name) --help'\n"
+        }
+        return text
+    }
+
+    private func section(_ title: String, _ body: String) -> String { body.isEmpty ? "" : "\n\(title)\n\n\(body)" }
+
+    private func usage(_ command: Command, _ name: String) -> String {
+        ([name] + command.arguments.map(label)).joined(separator: " ")
+    }
+
+    private func synopsis(_ command: Command, _ name: String) -> String {
+        let options = command.options.map { option -> String in
+            let value = option.kind == .bool ? "" : "=<\(option.name)>"
+            let names = option.names.map { ($0.count == 1 ? "-" : "--") + $0 }.joined(separator: " | ")
+            return option.kind == .array ? "[\(names)\(value)]..." : "[\(names)\(value)]"
+        }
+        return ([name] + options + (command.arguments.isEmpty ? [] : ["[--]"]) + command.arguments.map(label)).joined(separator: " ")
+    }
+
+    private func label(_ argument: Argument) -> String {
+        let name = argument.isVariadic ? "<\(argument.name)>..." : "<\(argument.name)>"
+        return argument.isRequired ? name : "[\(name)]"
+    }
+
+    private func label(_ option: Option) -> String {
+        option.names.sorted { $0.count < $1.count }.map { ($0.count == 1 ? "-" : "--") + $0 }.joined(separator: ", ")
+    }
+
+    private func describe(_ option: Option) -> String {
+        let fallback = option.fallback.map { " Default: \($0.texts.joined(separator: ", "))." } ?? ""
+        return "\(option.kind.rawValue) - \(option.description)\(option.description.contains("Default:") ? "" : fallback)"
+    }
+
+    private func indented(_ text: String) -> String {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        return text.isEmpty ? "" : lines.map { $0.isEmpty ? "" : "  \($0)" }.joined(separator: "\n") + "\n"
+    }
+
+    private func rows(_ rows: [(String, String)]) -> String {
+        let column = min(rows.map(\.0.count).max() ?? 0, 34)
+        return rows.map { label, text in
+            let head = "  " + label + String(repeating: " ", count: max(0, column - label.count)) + "  "
+            return wrap(head + text, indent: 0, hanging: column + 4)
+        }.joined()
+    }
+
+    private func wrap(_ text: String, indent: Int, hanging: Int) -> String {
+        var lines: [String] = []
+        var line = String(repeating: " ", count: indent)
+        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+            if line.count + word.count + 1 > width, !line.allSatisfy({ $0 == " " }) {
+                lines.append(line)
+                line = String(repeating: " ", count: hanging) + word
+            } else {
+                line += (lines.isEmpty && line.count == indent && indent == line.count && line.allSatisfy { $0 == " " } ? "" : " ") + word
+            }
+        }
+        lines.append(line)
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

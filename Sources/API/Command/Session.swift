@@ -1,0 +1,98 @@
+import Synchronization
+import WaggleAssembly
+import WaggleBase
+import WaggleContent
+import WaggleFormats
+import WaggleNetwork
+
+/// What a command works on: the repository and, in a daemon, the running node.
+package final class Session: Sendable {
+    package let system: any System
+    package let repositoryPath: String
+    /// The terminal of a command that runs in the command line's own process; nil in a daemon.
+    package let console: (any Console)?
+    /// The node; nil for commands that need no repository.
+    private let opened: ContentNode?
+    /// The program's name in texts that tell what to type.
+    package let programName: String
+    /// Asks a daemon to stop.
+    package let shutdown: @Sendable () -> Void
+
+    package init(
+        system: any System, repositoryPath: String, console: (any Console)?, programName: String, node: ContentNode?,
+        shutdown: @escaping @Sendable () -> Void = {}
+    ) {
+        self.system = system
+        self.repositoryPath = repositoryPath
+        self.console = console
+        self.programName = programName
+        opened = node
+        self.shutdown = shutdown
+    }
+
+    /// Opens what `request` needs in this process.
+    static func open(_ request: Request, repository: String, console: any Console, system: any System) async throws -> Session {
+        var node: ContentNode?
+        if request.command.needs == .repository {
+            guard try Repository.exists(at: repository, on: system) else {
+                throw CommandError("no IPFS repo found in \(repository).\nplease run: '\(console.programName) init'")
+            }
+            node = try await ContentNode.open(repository, on: system)
+        }
+        return Session(system: system, repositoryPath: repository, console: console, programName: console.programName, node: node)
+    }
+
+    func close() async { await opened?.close() }
+
+    package var node: ContentNode {
+        get throws {
+            guard let opened else { throw CommandError("this command needs a repository") }
+            return opened
+        }
+    }
+
+    package var repository: Repository { get throws { try node.repository } }
+
+    /// The configuration as it is on the disk now.
+    package var configuration: Configuration {
+        get throws {
+            let repository = try repository
+            return try Configuration(parsing: try repository.configuration(), path: repository.path + "/config")
+        }
+    }
+
+    /// Changes the configuration file.
+    package func changeConfiguration(_ change: (inout Configuration) throws -> Void) throws {
+        var configuration = try configuration
+        try change(&configuration)
+        try repository.save(configuration: Bytes(utf8: configuration.text))
+    }
+}
+
+extension Session {
+    /// Where a command reads blocks from: with `--offline` only what is here.
+    package func source(_ request: Request) throws -> any BlockSource {
+        request.flag("offline") ? try repository.blocks : try node.source
+    }
+
+    /// The CID that a path stands for.
+    package func resolve(_ text: String, _ request: Request) async throws -> CID {
+        let path = try ContentPath(parsing: text)
+        guard path.namespace != .ipns else {
+            throw CommandError("\(path): names below /ipns cannot be resolved by this node; give the CID that the name stands for")
+        }
+        let resolved = try await PathResolver(try source(request)).resolve(path)
+        guard resolved.remainder.isEmpty else { throw CommandError("\(path) leads into a block, not to one") }
+        return resolved.cid
+    }
+
+    /// The running node's network; throws where there is none.
+    package var online: ContentNode.Online {
+        get throws {
+            guard let online = try node.online else {
+                throw CommandError("this command must be run in online mode. Try running '\(programName) daemon' first")
+            }
+            return online
+        }
+    }
+}

@@ -1,0 +1,287 @@
+import Synchronization
+import WaggleAssembly
+import WaggleBase
+import WaggleContent
+import WaggleFormats
+import WaggleNetwork
+
+/// `daemon`: the node, its RPC API and its health, until it is asked to stop.
+enum DaemonCommand {
+    static let command: Command = Command(
+        "daemon", "Run a network-connected IPFS node.",
+        description: """
+            Runs the node in the foreground: it listens for peers, answers the RPC API, and serves what the repository holds. The first
+            interrupt or termination signal stops it cleanly, the second at once.
+
+            While it runs, other commands work on it through the RPC API, whose address is in the file 'api' of the repository. The API gives
+            full control of the node: keep it on the loopback.
+            """,
+        example: "> waggle daemon\n> waggle daemon --init --init-profile=server",
+        options: [
+            .flag("init", about: "Initialize the repository with default settings if not already initialized."),
+            .string("init-profile", about: "Configuration profiles to apply for --init. See init --help for more."),
+            .flag("offline", about: "Run offline. Do not connect to the rest of the network but provide local API."),
+            .flag("migrate", about: "Accepted for compatibility; this version has nothing to migrate."),
+            .flag("enable-gc", about: "Enable automatic periodic repo garbage collection."),
+            .flag("enable-pubsub-experiment", about: "Accepted for compatibility."),
+            .string("routing", about: "Accepted for compatibility."),
+        ],
+        place: .client, needs: .nothing
+    ) { request, session, _ in
+        guard let console = session.console else { throw CommandError("the daemon runs in a process of its own") }
+        let path = session.repositoryPath
+        try console.print("Initializing daemon...\n\(banner)")
+        if try !Repository.exists(at: path, on: session.system) {
+            guard request.flag("init") else { throw CommandError("no IPFS repo found in \(path).\nplease run: '\(session.programName) init'") }
+            try await InitCommand.create(at: path, profiles: request.string("init-profile"), given: nil, session: session)
+        }
+        let daemon = try await Daemon.start(request, path: path, console: console, system: session.system, programName: session.programName)
+        try await daemon.run()
+    }
+
+    private static var banner: String {
+        "Waggle version: \(WaggleVersion.number)\nRepo version: \(WaggleVersion.repository)\nSystem version: \(WaggleVersion.system)\nSwift version: 6.3\n"
+    }
+}
+
+/// A running daemon.
+package final class Daemon: Sendable {
+    private let node: ContentNode
+    private let console: any Console
+    private let path: String
+    private let servers: [HTTPServer]
+    private let stop: StopSignal
+    private let collector: AutomaticCollection?
+
+    private init(
+        node: ContentNode, console: any Console, path: String, servers: [HTTPServer], stop: StopSignal, collector: AutomaticCollection?
+    ) {
+        self.node = node
+        self.console = console
+        self.path = path
+        self.servers = servers
+        self.stop = stop
+        self.collector = collector
+    }
+
+    /// Opens everything and says where it listens; undoes what it did when something fails.
+    static func start(
+        _ request: Request, path: String, console: any Console, system: any System, programName: String
+    ) async throws -> Daemon {
+        let overrides = DaemonOverrides(console.environment)
+        var configuration = try overrides.apply(to: loadConfiguration(path, system))
+        if request.flag("offline") { try configuration.set("Addresses.Swarm", to: []) }
+        let settings = try NodeSettings.make(configuration)
+        let node = try await open(path, settings, configuration.peerID, system)
+        var servers: [HTTPServer] = []
+        do {
+            try console.print("PeerID: \(node.identity.peer)\n")
+            do { try await node.start() } catch { throw CommandError(SwarmText.explain(error)) }
+            try printSwarm(node, console)
+            let stop = StopSignal(on: system.home)
+            let session = Session(
+                system: system, repositoryPath: path, console: nil, programName: programName, node: node, shutdown: { stop.ask() })
+            let started = system.home.now
+            let headers = configuration.apiHeaders
+            for text in configuration.apiAddresses {
+                let server = try serve(text, system) { port in
+                    APIFront(
+                        rpc: RPCServer(root: Commands.root, session: session, policy: RPCPolicy(port: port, headers: headers)),
+                        health: Health(node: node, started: started))
+                }
+                servers.append(server)
+                try console.print("RPC API server listening on \(multiaddr(server.address))\n")
+            }
+            if let first = servers.first {
+                try system.files.replace(path + "/api", with: Bytes(utf8: multiaddr(first.address)), mode: 0o644)
+            }
+            let collector = request.flag("enable-gc") ? AutomaticCollection(node: node, configuration: configuration) : nil
+            return Daemon(node: node, console: console, path: path, servers: servers, stop: stop, collector: collector)
+        } catch {
+            for server in servers { await server.close() }
+            await node.close()
+            throw error
+        }
+    }
+
+    private static func loadConfiguration(_ path: String, _ system: any System) throws -> Configuration {
+        try Configuration(parsing: try system.files.read(path + "/config", limit: Repository.configurationLimit), path: path + "/config")
+    }
+
+    private static func open(_ path: String, _ settings: NodeConfiguration, _ peer: String?, _ system: some System) async throws -> ContentNode {
+        try await ContentNode.open(path, network: settings, expectedPeer: peer, on: system)
+    }
+
+    private static func printSwarm(_ node: ContentNode, _ console: any Console) throws {
+        let addresses = node.online?.swarm.listenAddresses ?? []
+        if addresses.isEmpty { return try console.print("Swarm not listening, running in offline mode.\n") }
+        for address in addresses.map(\.description).sorted() { try console.print("Swarm listening on \(address)\n") }
+    }
+
+    private static func serve(_ text: String, _ system: any System, _ front: @escaping @Sendable (UInt16) -> APIFront) throws -> HTTPServer {
+        guard let address = Multiaddr(text)?.socketAddress(over: .tcp) else {
+            throw CommandError("Addresses.API: \(text) is not an address such as /ip4/127.0.0.1/tcp/5101")
+        }
+        let shared = SharedFront()
+        do throws(HTTPServerError) {
+            let server = try HTTPServer(on: address, system: system) { await shared.serve($0) }
+            shared.set(front(server.address.port))
+            return server
+        } catch {
+            switch error {
+            case .addressInUse(let address):
+                throw CommandError("serveHTTPApi: \(HostText.of(address)): address already in use; stop the other program or change Addresses.API with 'config'")
+            case .permissionDenied(let address):
+                throw CommandError("serveHTTPApi: \(HostText.of(address)): permission denied; ports below 1024 need privileges")
+            case .failed(let address, let errno):
+                throw CommandError("serveHTTPApi: cannot listen on \(HostText.of(address)) (errno \(errno))")
+            }
+        }
+    }
+
+    private static func multiaddr(_ address: SocketAddress) -> String { Multiaddr(address, over: .tcp).description }
+
+    /// Says that it is ready and waits until someone asks it to stop; then ends everything in order.
+    func run() async throws {
+        let scope = TaskScope()
+        scope.spawn(on: node.system.home) { [console, stop] in
+            do {
+                try await console.interrupted()
+                try console.print("Received interrupt signal, shutting down...\n(Hit ctrl-c again to force-shutdown the daemon.)\n")
+                stop.ask()
+                try await console.interrupted()
+                console.exit(1)
+            } catch { stop.ask() }
+        }
+        if let collector { scope.spawn(on: node.system.home) { await collector.run() } }
+        do {
+            try console.print("Daemon is ready\n")
+            try await stop.wait()
+        } catch {
+            await end(scope)
+            throw error
+        }
+        await end(scope)
+    }
+
+    private func end(_ scope: TaskScope) async {
+        scope.cancelAll()
+        for name in ["api", "gateway"] {
+            do { if try node.system.files.status("\(path)/\(name)") != nil { try node.system.files.remove("\(path)/\(name)") } } catch {
+                console.writeError("Warning: \(CommandError(explaining: error).message)\n")
+            }
+        }
+        for server in servers { await server.close() }
+        await node.close()
+        await scope.close()
+    }
+}
+
+/// Hands requests to the API once it is there: its policy needs the port that the system chose.
+private final class SharedFront: Sendable {
+    private let front = Mutex<APIFront?>(nil)
+
+    func set(_ new: APIFront) { front.withLock { $0 = new } }
+
+    func serve(_ exchange: HTTPExchange) async {
+        guard let front = front.withLock({ $0 }) else {
+            exchange.begin(503, [])
+            return exchange.end()
+        }
+        await front.serve(exchange)
+    }
+}
+
+/// Lets any task ask a daemon to stop.
+final class StopSignal: Sendable {
+    private let asked = Mutex(false)
+    private let waiter: Waiter
+    private let home: any EventLoop
+
+    init(on home: any EventLoop) {
+        self.home = home
+        waiter = Waiter(on: home)
+    }
+
+    func ask() {
+        asked.withLock { $0 = true }
+        home.execute { [waiter] in waiter.wake() }
+    }
+
+    func wait() async throws { while !asked.withLock({ $0 }) { try await waiter.wait() } }
+}
+
+/// The API's server: RPC and health.
+struct APIFront: Sendable {
+    let rpc: RPCServer
+    let health: Health
+
+    func serve(_ exchange: HTTPExchange) async {
+        switch exchange.head.path {
+        case "/healthz", "/health": await health.serve(exchange)
+        default: await rpc.serve(exchange)
+        }
+    }
+}
+
+/// `GET /healthz`: JSON with status, peers, repository size, uptime and memory.
+struct Health: Sendable {
+    let node: ContentNode
+    let started: Instant
+
+    func serve(_ exchange: HTTPExchange) async {
+        guard exchange.head.method == "GET" || exchange.head.method == "HEAD" else {
+            exchange.begin(405, [("Allow", "GET, HEAD")])
+            return exchange.end()
+        }
+        let loop = node.system.home
+        do {
+            let statistics = try node.repository.statistics()
+            let report: JSON = [
+                "status": "ok", "peers": JSON(node.online?.swarm.peers.count ?? 0),
+                "connections": JSON(node.online?.swarm.connections.count ?? 0), "peer_id": .string(node.identity.peer.description),
+                "repo_size": JSON(statistics.bytesOnDevice), "blocks": JSON(statistics.objects),
+                "uptime_seconds": JSON((loop.now - started).wholeNanoseconds / 1_000_000_000), "memory_bytes": JSON(node.system.residentMemory),
+                "version": .string(WaggleVersion.number),
+            ]
+            exchange.begin(200, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+            exchange.endAfter(Bytes(utf8: report.text() + "\n"))
+        } catch {
+            let report: JSON = ["status": "failing", "error": .string(CommandError(explaining: error).message)]
+            exchange.begin(503, [("Content-Type", "application/json")])
+            exchange.endAfter(Bytes(utf8: report.text() + "\n"))
+        }
+    }
+}
+
+/// `daemon --enable-gc`: collects when the repository is fuller than `Datastore.StorageGCWatermark` percent of `StorageMax`.
+private final class AutomaticCollection: Sendable {
+    private let node: ContentNode
+    private let period: Duration
+    private let threshold: UInt64
+    private let log: Log
+
+    init(node: ContentNode, configuration: Configuration) {
+        self.node = node
+        period = configuration["Datastore.GCPeriod"]?.string.flatMap { GoDuration.parse($0) } ?? .seconds(3600)
+        let percent = UInt64(clamping: configuration["Datastore.StorageGCWatermark"]?.integer ?? 90)
+        threshold = configuration.storageMaximum / 100 * min(percent, 100)
+        log = Log("gc", to: node.system.log)
+    }
+
+    func run() async {
+        let home = node.system.home
+        do {
+            while true {
+                try await home.sleep(until: home.now + max(period, .seconds(1)))
+                guard UInt64(try node.repository.statistics().blockBytes) > threshold else { continue }
+                do { try await node.repository.collector.collect() } catch let error as GarbageCollector.Failure {
+                    log(.warning, "collection failed", [LogField("error", error)])
+                }
+            }
+        } catch is CancellationError {
+        } catch {
+            log(.error, "automatic collection ended", [LogField("error", "\(error)")])
+        }
+    }
+}

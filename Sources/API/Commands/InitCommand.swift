@@ -1,0 +1,81 @@
+import WaggleAssembly
+import WaggleBase
+import WaggleContent
+import WaggleFormats
+import WaggleNetwork
+
+/// `init`: a new repository with a new identity.
+enum InitCommand {
+    static let command: Command = Command(
+        "init", "Initializes local IPFS configuration.",
+        description: """
+            Makes a repository with a new Ed25519 identity and the default configuration. What is there already is never overwritten.
+
+            Profiles change the configuration:
+            \(ConfigurationDefaults.profiles.map { "  \($0.name): \($0.description)" }.joined(separator: "\n"))
+            """,
+        example: """
+            > waggle init
+            > waggle init --profile=server,post-quantum
+            """,
+        arguments: [.file("default-config", "Initialize with the given configuration.", required: false)],
+        options: [
+            .string("algorithm", "a", about: "Cryptographic algorithm to use for key generation: ed25519.", default: "ed25519"),
+            .flag("empty-repo", "e", about: "Don't add and pin help files to the local storage.", default: true),
+            .string("profile", "p", about: "Apply profile settings to config. Multiple profiles can be separated by ','."),
+        ],
+        place: .client, needs: .nothing
+    ) { request, session, emitter in
+        let path = session.repositoryPath
+        guard request.string("algorithm") == "ed25519" else {
+            throw CommandError.client("unrecognized key type: \(request.string("algorithm") ?? ""); known is ed25519")
+        }
+        try session.console?.print("initializing IPFS node at \(path)\n")
+        guard try !Repository.exists(at: path, on: session.system) else {
+            throw CommandError("ipfs configuration file already exists!\nReinitializing would overwrite your keys")
+        }
+        let given = try await givenConfiguration(request)
+        try await create(at: path, profiles: request.string("profile"), given: given, session: session)
+    }
+
+    private static func givenConfiguration(_ request: Request) async throws -> Configuration? {
+        guard let files = request.files, try await files.next() != nil else { return nil }
+        var text: [UInt8] = []
+        while let bytes = try await files.read() {
+            text += bytes.array
+            guard text.count <= Repository.configurationLimit else { throw CommandError("the configuration is larger than 4 MiB") }
+        }
+        return try Configuration(parsing: Bytes(text), path: "that was given")
+    }
+
+    static func create(at path: String, profiles: String?, given: Configuration?, session: Session) async throws {
+        // Profiles are checked before anything is written.
+        var configuration = given ?? ConfigurationDefaults.make(peerID: "")
+        if let profiles { try ConfigurationDefaults.apply(profiles, to: &configuration) }
+        try session.console?.print("generating ED25519 keypair...")
+        let identity = try IdentityFile.create(in: path, on: session.system)
+        try configuration.set("Identity.PeerID", to: .string(identity.peer.description))
+        try Repository.initialize(at: path, configuration: Bytes(utf8: configuration.text), on: session.system)
+        try session.console?.print("done\npeer identity: \(identity.peer)\n")
+        try await pinEmptyDirectory(at: path, session.system)
+    }
+
+    /// As Kubo does, so that the empty directory can always be read.
+    private static func pinEmptyDirectory(at path: String, _ system: any System) async throws {
+        let node = try await ContentNode.open(path, on: system)
+        do {
+            try await node.repository.blocks.guarded { blockGuard in
+                try await BlockWriter.run(into: node.repository.blocks, under: blockGuard) { writer in
+                    var block: Block?
+                    let root = try DirectoryBuilder(ImportOptions()).finish { block = $0 }
+                    if let block { try await writer.write([block]) }
+                    try await writer.finish(pins: [Pin(root.cid, .recursive)])
+                }
+            }
+        } catch {
+            await node.close()
+            throw error
+        }
+        await node.close()
+    }
+}

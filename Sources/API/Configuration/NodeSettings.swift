@@ -1,0 +1,68 @@
+import WaggleAssembly
+import WaggleBase
+import WaggleFormats
+import WaggleNetwork
+
+/// The environment variables that override the configuration of a daemon.
+package struct DaemonOverrides: Sendable {
+    private let environment: [String: String]
+
+    package init(_ environment: [String: String]) { self.environment = environment }
+
+    /// `API_ADDR` and `GATEWAY_ADDR` are `host:port` or addresses, `P2P_ADDR` an address, `BOOTSTRAP` a list with commas (empty for none).
+    package func apply(to configuration: Configuration) throws(CommandError) -> Configuration {
+        var configuration = configuration
+        for (name, key) in [("API_ADDR", "Addresses.API"), ("GATEWAY_ADDR", "Addresses.Gateway")] {
+            guard let text = environment[name], !text.isEmpty else { continue }
+            guard let address = RemoteAPI.socketAddress(text) else { throw CommandError("\(name)=\(text) is not host:port") }
+            try configuration.set(key, to: .string(Multiaddr(address, over: .tcp).description))
+        }
+        if let text = environment["P2P_ADDR"], !text.isEmpty { try configuration.set("Addresses.Swarm", to: .strings(list(text))) }
+        if let text = environment["BOOTSTRAP"] { try configuration.set("Bootstrap", to: .strings(list(text))) }
+        return configuration
+    }
+
+    private func list(_ text: String) -> [String] { text.split(separator: ",").map { String($0.filter { $0 != " " }) } }
+}
+
+/// The library's settings for what the configuration says.
+package enum NodeSettings {
+    package static func make(_ configuration: Configuration) throws(CommandError) -> NodeConfiguration {
+        var settings = NodeConfiguration()
+        settings.listen = try addresses(configuration.swarmAddresses, "Addresses.Swarm").filter { Catalog.transports.contains(where: canListen($0)) }
+        settings.announce = try addresses(configuration.announceAddresses, "Addresses.Announce")
+        settings.appendAnnounce = try addresses(configuration.appendAnnounceAddresses, "Addresses.AppendAnnounce")
+        settings.bootstrap = try addresses(configuration.bootstrap.filter { $0 != "auto" }, "Bootstrap")
+        guard let policy = SecurityPolicy(rawValue: configuration.securityPolicy) else {
+            let known = SecurityPolicy.allCases.map(\.rawValue).joined(separator: ", ")
+            throw CommandError("Waggle.Security: \(configuration.securityPolicy) is not one of \(known)")
+        }
+        settings.policy = policy
+        settings.trimming.lowWater = configuration.lowWater
+        settings.trimming.highWater = max(configuration.highWater, configuration.lowWater)
+        for text in configuration.addressFilters { settings.gate.deniedRanges.insert(try range(text, "Swarm.AddrFilters")) }
+        for text in configuration.noAnnounceAddresses where text.contains("/ipcidr/") {
+            settings.noAnnounce.append(try range(text, "Addresses.NoAnnounce"))
+        }
+        return settings
+    }
+
+    /// Addresses of transports that this version does not have are left out, so that a configuration shared with Kubo works.
+    private static func canListen(_ address: Multiaddr) -> (any Transport) -> Bool { { $0.canListen(address) } }
+
+    private static func addresses(_ texts: [String], _ key: String) throws(CommandError) -> [Multiaddr] {
+        var all: [Multiaddr] = []
+        for text in texts {
+            do { all.append(try Multiaddr(parsing: text)) } catch { throw CommandError("\(key): \"\(text)\" is not an address: \(error)") }
+        }
+        return all
+    }
+
+    /// `/ip4/10.0.0.0/ipcidr/8`.
+    private static func range(_ text: String, _ key: String) throws(CommandError) -> IPRange {
+        guard let address = Multiaddr(text), let ip = address.ip, let length = address.first(.ipcidr).flatMap({ Int($0.text) }) else {
+            throw CommandError("\(key): \"\(text)\" is not a range such as /ip4/10.0.0.0/ipcidr/8")
+        }
+        return IPRange(ip, prefixLength: length)
+    }
+}

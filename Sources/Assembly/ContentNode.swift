@@ -1,0 +1,63 @@
+import WaggleBase
+import WaggleContent
+import WaggleFormats
+import WaggleNetwork
+import WaggleServices
+
+/// A node with a repository: what `waggle daemon` runs, and what commands work on where no daemon does.
+public final class ContentNode: Sendable {
+    public let system: any System
+    public let repository: Repository
+    public let identity: LocalIdentity
+    /// Blocks for readers: the local ones, and when online those of peers.
+    public let source: any BlockSource
+    /// The network; nil for a repository that was opened without one.
+    public let online: Online?
+
+    /// What a node with a network has more than a repository.
+    public struct Online: Sendable {
+        public let node: Node
+        public let ping: Ping
+
+        public var swarm: Swarm { node.swarm }
+    }
+
+    private init(system: any System, repository: Repository, identity: LocalIdentity, source: any BlockSource, online: Online?) {
+        self.system = system
+        self.repository = repository
+        self.identity = identity
+        self.source = source
+        self.online = online
+    }
+
+    /// Opens the repository at `path`; with `network` also puts a node together, which `start` brings to life.
+    /// `expectedPeer` is the PeerID that the configuration names.
+    public static func open(
+        _ path: String, network: NodeConfiguration? = nil, expectedPeer: String? = nil, on system: some System
+    ) async throws -> ContentNode {
+        let repository = try Repository.open(path, on: system)
+        do {
+            let identity = try IdentityFile.load(from: path, expecting: expectedPeer, on: system)
+            guard var configuration = network else {
+                return ContentNode(system: system, repository: repository, identity: identity, source: repository.blocks, online: nil)
+            }
+            configuration.identity = identity.key
+            let node = try await Node(configuration, on: system, store: repository.data)
+            guard let ping = node.ping else { preconditionFailure("every node has a ping service") }
+            let online = Online(node: node, ping: ping)
+            return ContentNode(system: system, repository: repository, identity: identity, source: repository.blocks, online: online)
+        } catch {
+            await repository.close()
+            throw error
+        }
+    }
+
+    /// Listens and serves. `close` must follow.
+    public func start() async throws { try await online?.node.start() }
+
+    /// Ends the network, then the repository.
+    public func close() async {
+        await online?.node.close()
+        await repository.close()
+    }
+}
