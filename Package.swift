@@ -65,6 +65,9 @@ let package = Package(
             name: "waggle-constant-time", dependencies: ["WaggleCryptography", "CKernels"], path: "Tests/ConstantTime",
             swiftSettings: settings),
 
+        .executableTarget(
+            name: "echo-example", dependencies: ["WaggleAssembly", "WaggleRuntime"], path: "Examples/Echo", swiftSettings: settings),
+
         tests("Base", ["WaggleBase"]),
         tests("Formats", ["WaggleFormats"]),
         tests("Cryptography", ["WaggleCryptography", "WaggleFormats", "COpenSSL", "CKernels"]),
