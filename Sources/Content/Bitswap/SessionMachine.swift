@@ -272,20 +272,18 @@ struct SessionMachine: Machine {
         return best?.peer
     }
 
-    /// Asks everybody who was not asked, the most promising one for the block itself.
+    /// Asks everybody who was not asked, the most promising one for the block itself; when all were asked, one that has not answered.
     private mutating func broadcast(_ key: Multihash, _ now: Instant) {
         guard let want = wants[key] else { return }
         let fresh = ordered(partners.keys).filter { partners[$0]?.version != nil && want.asked[$0] == nil }
-        if let peer = best(of: fresh.filter { partners[$0]?.hasRoom == true }) {
-            wants[key]?.assigned = peer
-            ask(peer, key, isBlock: true, now)
-            for other in fresh where other != peer {
-                ask(other, key, isBlock: partners[other]?.version?.hasPresences == false, now)
-            }
-            setIdle(key, nil)
-        } else {
-            setIdle(key, now)
+        let silent = ordered(want.asked.lazy.filter { $0.value.answer == .none && !$0.value.isBlock }.map(\.key))
+        let chosen = best(of: (fresh.isEmpty ? silent : fresh).filter { partners[$0]?.hasRoom == true })
+        if let chosen {
+            wants[key]?.assigned = chosen
+            ask(chosen, key, isBlock: true, now)
         }
+        for other in fresh where other != chosen { ask(other, key, isBlock: partners[other]?.version?.hasPresences == false, now) }
+        setIdle(key, chosen == nil ? now : nil)
     }
 
     private mutating func ask(_ peer: PeerID, _ key: Multihash, isBlock: Bool, _ now: Instant) {
