@@ -13,6 +13,11 @@ public enum BitswapLimits {
     /// Entries in one message of ours (about 50 bytes each).
     static let entriesPerMessage = 1024
 
+    /// Streams at once of one peer: others open one for each message they send.
+    static let streamsPerPeer = 64
+    /// Payload of a message in bytes up to which hashing is not worth a hop off the loop.
+    static let hashedInPlace = 16 << 10
+
     // MARK: Server
 
     /// Wants kept for one peer; more are dropped, those of low priority first. The same as in other implementations.
@@ -57,6 +62,16 @@ public enum BitswapLimits {
     static let firstBroadcastInterval = Duration.seconds(5)
     static let longestBroadcastInterval = Duration.seconds(60)
 
+    /// Searches for providers at once, and connections that one search makes.
+    static let searches = 4
+    static let providersPerSearch = 8
+
+    /// Failures of streams to one peer in a row, after which it is left alone for a while.
+    static let failuresInARow = 3
+    static let restAfterFailures = Duration.seconds(60)
+
+    /// Fetched bytes that may be lost in a crash; they can be fetched again.
+    static let unsynced = ByteCount.mebibytes(256)
     /// Fetched bytes waiting to be stored; a sender waits beyond.
     static let unstored = ByteCount.mebibytes(16)
     /// Fetched blocks kept in memory for a reader that asked for them ahead.

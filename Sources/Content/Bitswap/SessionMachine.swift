@@ -129,6 +129,8 @@ struct SessionMachine: Machine {
 
     /// What is being fetched, in order of need.
     var wantlist: [CID] { wants.values.sorted { $0.order < $1.order }.map(\.cid) }
+    /// Whether nothing is being fetched.
+    var isIdle: Bool { wants.isEmpty }
     var sessionCount: Int { sessions.count }
     func wants(of session: SessionID) -> Int { (sessions[session].map { $0.active + $0.backlog.count }) ?? 0 }
     func outstanding(of peer: PeerID) -> Int { partners[peer]?.outstanding.count ?? 0 }
@@ -349,7 +351,7 @@ struct SessionMachine: Machine {
         var wanted: [(key: Multihash, size: Int)] = []
         for block in blocks {
             if let asked = partners[peer]?.outstanding.removeValue(forKey: block.key) { oldest = oldest.map { min($0, asked) } ?? asked }
-            if let want = wants[block.key], want.asked[peer] != nil {
+            if let want = wants[block.key] {
                 wanted.append(block)
                 blockSize = blockSize * 0.95 + Double(max(block.size, 1024)) * 0.05
                 outputs.append(.accept(block.key, want.sessions))

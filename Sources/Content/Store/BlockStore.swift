@@ -16,6 +16,8 @@ public final class BlockStore: BlockSource {
     private let log: Log
     private let corruptions = Mutex(Corruptions())
 
+    private let observer = Mutex<(@Sendable ([(key: Multihash, size: Int)]) -> Void)?>(nil)
+
     private struct Corruptions {
         var known: Set<Multihash> = []
         var seen = 0
@@ -149,6 +151,18 @@ public final class BlockStore: BlockSource {
     public func put(_ blocks: [Block], durable: Bool = true) async throws {
         try BlockStore.check(blocks)
         try await store.write(durable: durable) { try BlockStore.put(blocks, $0) }
+        notify(blocks)
+    }
+
+    /// Makes everything that was stored before durable.
+    func synchronize() async throws { try await store.write(durable: true) { _ in } }
+
+    /// Calls `handle`, on any thread, with blocks that readers can see from now on; nil ends it. For the one exchange of the node.
+    func observe(_ handle: (@Sendable ([(key: Multihash, size: Int)]) -> Void)?) { observer.withLock { $0 = handle } }
+
+    func notify(_ blocks: [Block]) {
+        guard !blocks.isEmpty, let observer = observer.withLock({ $0 }) else { return }
+        observer(blocks.map { ($0.cid.multihash, $0.bytes.count) })
     }
 
     static func check(_ blocks: [Block]) throws(BlockStoreError) {

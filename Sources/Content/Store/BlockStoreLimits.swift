@@ -18,6 +18,8 @@ public enum BlockStoreLimits {
 
     /// Blocks that a source reads ahead, in bytes, so that readers of large files take bounded memory.
     static let readAhead = ByteCount.mebibytes(8)
+    /// What a block whose size is not yet known counts as, in bytes: the usual chunk.
+    static let typicalBlock = 256 << 10
     /// Blocks read in one offloaded job, in blocks: a job of about a millisecond, against 10 µs for the hop.
     static let readJob = 4
 

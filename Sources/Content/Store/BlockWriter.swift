@@ -78,7 +78,7 @@ public final class BlockWriter: BlockSink, @unchecked Sendable {
         inFlight += 1
         let started = commits.spawn(on: home) { [self] in
             do {
-                try await store.store.write(durable: false) { try BlockStore.put(batch, $0) }
+                try await store.put(batch, durable: false)
             } catch {
                 if failure == nil { failure = error }
             }
@@ -118,6 +118,7 @@ public final class BlockWriter: BlockSink, @unchecked Sendable {
                 try BlockStore.put(last, writer)
                 for pin in pins { try PinStore.put(pin, writer) }
             }
+            self.store.notify(last)
         }
     }
 }

@@ -89,7 +89,7 @@ public final class GarbageCollector: Sendable {
             if !removed.isEmpty { try await report(removed) }
         }
         // One flush for all steps.
-        if outcome.removed > 0 { try await blocks.store.write(durable: true) { _ in } }
+        if outcome.removed > 0 { try await blocks.synchronize() }
         return outcome
     }
 
