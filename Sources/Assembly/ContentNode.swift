@@ -9,8 +9,6 @@ public final class ContentNode: Sendable {
     public let system: any System
     public let repository: Repository
     public let identity: LocalIdentity
-    /// Blocks for readers: the local ones, and when online those of peers.
-    public let source: any BlockSource
     /// The network; nil for a repository that was opened without one.
     public let online: Online?
 
@@ -18,15 +16,16 @@ public final class ContentNode: Sendable {
     public struct Online: Sendable {
         public let node: Node
         public let ping: Ping
+        /// Fetches blocks from peers and serves ours: `withSession` gives readers a source.
+        public let bitswap: Bitswap
 
         public var swarm: Swarm { node.swarm }
     }
 
-    private init(system: any System, repository: Repository, identity: LocalIdentity, source: any BlockSource, online: Online?) {
+    private init(system: any System, repository: Repository, identity: LocalIdentity, online: Online?) {
         self.system = system
         self.repository = repository
         self.identity = identity
-        self.source = source
         self.online = online
     }
 
@@ -39,13 +38,15 @@ public final class ContentNode: Sendable {
         do {
             let identity = try IdentityFile.load(from: path, expecting: expectedPeer, on: system)
             guard var configuration = network else {
-                return ContentNode(system: system, repository: repository, identity: identity, source: repository.blocks, online: nil)
+                return ContentNode(system: system, repository: repository, identity: identity, online: nil)
             }
             configuration.identity = identity.key
             let node = try await Node(configuration, on: system, store: repository.data)
+            let bitswap = Bitswap(store: repository.blocks)
+            node.add(bitswap)
             guard let ping = node.ping else { preconditionFailure("every node has a ping service") }
-            let online = Online(node: node, ping: ping)
-            return ContentNode(system: system, repository: repository, identity: identity, source: repository.blocks, online: online)
+            let online = Online(node: node, ping: ping, bitswap: bitswap)
+            return ContentNode(system: system, repository: repository, identity: identity, online: online)
         } catch {
             await repository.close()
             throw error

@@ -17,6 +17,8 @@ package final class Session: Sendable {
     package let programName: String
     /// Asks a daemon to stop.
     package let shutdown: @Sendable () -> Void
+    /// What fetches blocks for the command, made when the first one is needed.
+    private let fetching = Mutex<BitswapSession?>(nil)
 
     package init(
         system: any System, repositoryPath: String, console: (any Console)?, programName: String, node: ContentNode?,
@@ -42,7 +44,29 @@ package final class Session: Sendable {
         return Session(system: system, repositoryPath: repository, console: console, programName: console.programName, node: node)
     }
 
-    func close() async { await opened?.close() }
+    /// Ends what `open` began.
+    func close() async {
+        await endFetching()
+        await opened?.close()
+    }
+
+    /// Runs `body` with a session of its own, so that what one request of a daemon fetches is one bitswap session.
+    func withRequest(_ body: (Session) async throws -> Void) async throws {
+        let inner = Session(
+            system: system, repositoryPath: repositoryPath, console: console, programName: programName, node: opened, shutdown: shutdown)
+        do {
+            try await body(inner)
+        } catch {
+            await inner.endFetching()
+            throw error
+        }
+        await inner.endFetching()
+    }
+
+    private func endFetching() async {
+        let session = fetching.withLock { $0.take() }
+        await session?.close()
+    }
 
     package var node: ContentNode {
         get throws {
@@ -71,8 +95,16 @@ package final class Session: Sendable {
 
 extension Session {
     /// Where a command reads blocks from: with `--offline` only what is here.
-    package func source(_ request: Request) throws -> any BlockSource {
-        request.flag("offline") ? try repository.blocks : try node.source
+    package func source(_ request: Request) async throws -> any BlockSource {
+        guard !request.flag("offline"), let online = try node.online else { return try repository.blocks }
+        if let session = fetching.withLock({ $0 }) { return session }
+        let made = await online.bitswap.makeSession()
+        let kept = fetching.withLock { existing in
+            if existing == nil { existing = made }
+            return existing ?? made
+        }
+        if kept !== made { await made.close() }
+        return kept
     }
 
     /// The CID that a path stands for.
@@ -81,7 +113,7 @@ extension Session {
         guard path.namespace != .ipns else {
             throw CommandError("\(path): names below /ipns cannot be resolved by this node; give the CID that the name stands for")
         }
-        let resolved = try await PathResolver(try source(request)).resolve(path)
+        let resolved = try await PathResolver(try await source(request)).resolve(path)
         guard resolved.remainder.isEmpty else { throw CommandError("\(path) leads into a block, not to one") }
         return resolved.cid
     }

@@ -19,7 +19,7 @@ enum CatCommand {
         guard offset >= 0 else { throw CommandError("cannot specify negative offset") }
         let limit = request.integer("length")
         guard limit ?? 0 >= 0 else { throw CommandError("cannot specify negative length") }
-        let source = try session.source(request)
+        let source = try await session.source(request)
         var readers: [FileReader] = []
         var total: UInt64 = 0
         for argument in request.arguments where limit != 0 {
@@ -43,7 +43,7 @@ enum CatCommand {
 extension Session {
     /// The file at a path, for reading.
     func file(_ text: String, _ request: Request) async throws -> UnixFSNode {
-        let node = try await UnixFSNode.load(try await resolve(text, request), from: try source(request))
+        let node = try await UnixFSNode.load(try await resolve(text, request), from: try await source(request))
         switch node.kind {
         case .file: return node
         case .directory, .shard: throw CommandError("this dag node is a directory")

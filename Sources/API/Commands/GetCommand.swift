@@ -18,7 +18,7 @@ enum GetCommand {
         ],
         present: { request, console in GetPresenter(request, console) }
     ) { request, session, emitter in
-        let source = try session.source(request)
+        let source = try await session.source(request)
         let path = try ContentPath(parsing: request.arguments[0])
         let root = try await UnixFSNode.load(try await session.resolve(request.arguments[0], request), from: source)
         emitter.setContentType("application/x-tar")

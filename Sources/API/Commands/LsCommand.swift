@@ -26,7 +26,7 @@ enum LsCommand {
         ],
         present: { request, console in LsPresenter(request, console) }
     ) { request, session, emitter in
-        let lister = try Lister(request, source: session.source(request))
+        let lister = try await Lister(request, source: session.source(request))
         var objects: [JSON] = []
         for argument in request.arguments {
             let root = try await session.resolve(argument, request)

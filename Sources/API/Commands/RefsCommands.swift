@@ -28,7 +28,7 @@ enum RefsCommands {
         options.maximumDepth = depth < 0 ? nil : depth
         var roots: [CID] = []
         for argument in request.arguments { roots.append(try await session.resolve(argument, request)) }
-        var walker = LinkWalker(roots, from: try session.source(request), options)
+        var walker = LinkWalker(roots, from: try await session.source(request), options)
         while let edge = try await walker.next() {
             let text = format.replacing("<src>", with: show(edge.parent)).replacing("<dst>", with: show(edge.cid))
                 .replacing("<linkname>", with: edge.name)

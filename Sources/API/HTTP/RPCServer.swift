@@ -35,7 +35,7 @@ package struct RPCServer: Sendable {
             let active = RPCEmitter(exchange, headers: origin + policy.extraHeaders)
             emitter = active
             try await Deadline.run(request.string("timeout"), on: session.system) {
-                try await request.command.run?(request, session, active)
+                try await session.withRequest { try await request.command.run?(request, $0, active) }
             }
             active.finish(nil)
         } catch {
