@@ -59,7 +59,7 @@ let package = Package(
         .executableTarget(
             name: "waggle", dependencies: ["WaggleAPI", "WaggleRuntime"], path: "Sources/waggle", swiftSettings: settings),
         .executableTarget(
-            name: "waggle-bench", dependencies: ["WaggleCryptography", "COpenSSL"], path: "Sources/Benchmarks", swiftSettings: settings),
+            name: "waggle-bench", dependencies: ["WaggleStack", "WaggleCryptography", "COpenSSL"], path: "Sources/Benchmarks", swiftSettings: settings),
 
         .executableTarget(
             name: "waggle-constant-time", dependencies: ["WaggleCryptography", "CKernels"], path: "Tests/ConstantTime",

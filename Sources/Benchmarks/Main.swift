@@ -5,7 +5,8 @@
 struct Benchmarks {
     /// One line for each group.
     nonisolated static let groups: [(name: String, run: @Sendable () throws -> Void)] = [
-        ("crypto", { try CryptographyBenchmark.run() })
+        ("crypto", { try CryptographyBenchmark.run() }),
+        ("channel", { try ChannelBenchmark.run() }),
     ]
 
     nonisolated static func main() throws {

@@ -21,6 +21,19 @@ struct ChannelRecordTests {
         }
     }
 
+    /// Long records go to libcrypto in parts whose bounds depend on both lengths; opening cuts elsewhere than sealing.
+    @Test func everyLengthAroundTheBoundsOfThePartsOpens() throws {
+        let (left, right) = try HandshakePair.connected()
+        var random = Generator(seed: 8)
+        let source = Bytes(random.bytes(2_700))
+        for header in [0, 1, 12, 15, 16, 17, 63, 64, 65] {
+            for length in [2_040, 2_047, 2_048, 2_049, 2_111, 2_112, 2_113, 2_175, 2_176, 2_177, 2_240, 2_303, 2_304, 2_400, 2_500] {
+                let record = try left.records.sealed(source.prefix(header), source[header..<length])
+                #expect(try right.records.opened(record) == source.prefix(length).array)
+            }
+        }
+    }
+
     @Test func anEmptyRecordIsARecord() throws {
         let (left, right) = try HandshakePair.connected()
         let record = try left.records.sealed(Bytes())

@@ -87,7 +87,7 @@ public final class RecordCipher: @unchecked Sendable {
         precondition(first.count + second.count <= RecordCipher.maximumLength)
         var worked = start(context, nonce, associated)
         worked = worked && update(context, first, output)
-        worked = worked && update(context, second, output + first.count)
+        worked = worked && update(context, second, output + first.count, at: first.count)
         let tag = output + (first.count + second.count)
         var written: Int32 = 0
         worked = worked && EVP_CipherFinal_ex(context, tag.octets, &written) == 1
@@ -138,11 +138,35 @@ public final class RecordCipher: @unchecked Sendable {
         return EVP_CipherUpdate(context, nil, &written, associated.octets, Int32(associated.count)) == 1
     }
 
+    /// Runs one piece of a record through the cipher; `position` bytes of the record went before it.
+    ///
+    /// libcrypto's Poly1305 takes eight blocks of 16 bytes at a time where the processor has AVX-512, but only if the number of blocks it is
+    /// given is a multiple of eight plus at most three; else it takes all of them four at a time, and the whole cipher loses a quarter
+    /// of its speed (3.8 instead of 5.0 GB/s). So a long piece of an unlucky length is given in parts: what completes a block of
+    /// ChaCha20 begun before, a multiple of 128 bytes, and the rest.
     @inline(__always)
-    private func update(_ context: OpaquePointer, _ piece: UnsafeRawBufferPointer, _ output: UnsafeMutableRawPointer) -> Bool {
-        guard piece.count > 0 else { return true }
+    private func update(
+        _ context: OpaquePointer, _ piece: UnsafeRawBufferPointer, _ output: UnsafeMutableRawPointer, at position: Int = 0
+    ) -> Bool {
+        guard let start = piece.baseAddress, piece.count > 0 else { return true }
+        guard algorithm == .chaCha20Poly1305, piece.count >= RecordCipher.splitLength else {
+            return update(context, start, output, piece.count)
+        }
+        let head = -position & 63
+        let rest = piece.count - head
+        let bulk = rest & 64 == 0 ? rest : rest & ~127
+        guard head == 0 || update(context, start, output, head) else { return false }
+        guard update(context, start + head, output + head, bulk) else { return false }
+        return bulk == rest || update(context, start + head + bulk, output + head + bulk, rest - bulk)
+    }
+
+    /// Shorter pieces, in bytes, gain nothing from being split.
+    private static let splitLength = 2048
+
+    @inline(__always)
+    private func update(_ context: OpaquePointer, _ input: UnsafeRawPointer, _ output: UnsafeMutableRawPointer, _ length: Int) -> Bool {
         var written: Int32 = 0
-        return EVP_CipherUpdate(context, output.octets, &written, piece.octets, Int32(piece.count)) == 1
+        return EVP_CipherUpdate(context, output.octets, &written, input.octets, Int32(length)) == 1
     }
 
     /// Twelve bytes: four, then eight.

@@ -10,7 +10,7 @@ public struct HMACSHA256: Sendable {
 
     /// Starts with a key of any length; keys over 64 bytes are hashed first.
     public init(key: UnsafeRawBufferPointer) {
-        var block = SIMD64<UInt8>.zero
+        var block = InlineArray<8, UInt64>(repeating: 0)
         Swift.withUnsafeMutableBytes(of: &block) { block in
             if key.count > SHA256.blockLength {
                 SHA256.hash(key).withUnsafeBytes { block.copyMemory(from: $0) }
@@ -18,16 +18,17 @@ public struct HMACSHA256: Sendable {
                 block.copyMemory(from: key)
             }
         }
-        inner = HMACSHA256.absorb(block ^ SIMD64(repeating: 0x36))
-        outer = HMACSHA256.absorb(block ^ SIMD64(repeating: 0x5c))
+        inner = HMACSHA256.absorb(block, 0x3636_3636_3636_3636)
+        outer = HMACSHA256.absorb(block, 0x5c5c_5c5c_5c5c_5c5c)
         running = inner
         wipe(&block)
     }
 
-    private static func absorb(_ block: SIMD64<UInt8>) -> SHA256 {
-        var block = block
+    private static func absorb(_ key: borrowing InlineArray<8, UInt64>, _ pad: UInt64) -> SHA256 {
+        var block = InlineArray<8, UInt64>(repeating: pad)
+        for index in 0..<8 { block[index] ^= key[index] }
         var hash = SHA256()
-        withUnsafeBytes(of: block) { hash.update($0) }
+        Swift.withUnsafeBytes(of: &block) { hash.update($0) }
         WaggleCryptography.wipe(&block)
         return hash
     }
