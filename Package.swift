@@ -59,7 +59,8 @@ let package = Package(
         .executableTarget(
             name: "waggle", dependencies: ["WaggleAPI", "WaggleRuntime"], path: "Sources/waggle", swiftSettings: settings),
         .executableTarget(
-            name: "waggle-bench", dependencies: ["WaggleStack", "WaggleCryptography", "COpenSSL"], path: "Sources/Benchmarks", swiftSettings: settings),
+            name: "waggle-bench", dependencies: ["WaggleStack", "WaggleContent", "WaggleRuntime", "WaggleCryptography", "COpenSSL"],
+            path: "Sources/Benchmarks", swiftSettings: settings),
 
         .executableTarget(
             name: "waggle-constant-time", dependencies: ["WaggleCryptography", "CKernels"], path: "Tests/ConstantTime",

@@ -4,16 +4,17 @@
 @main
 struct Benchmarks {
     /// One line for each group.
-    nonisolated static let groups: [(name: String, run: @Sendable () throws -> Void)] = [
+    nonisolated static let groups: [(name: String, run: @Sendable () async throws -> Void)] = [
         ("crypto", { try CryptographyBenchmark.run() }),
         ("channel", { try ChannelBenchmark.run() }),
+        ("content", { try await ContentBenchmark.run() }),
     ]
 
-    nonisolated static func main() throws {
+    nonisolated static func main() async throws {
         let wanted = CommandLine.arguments.dropFirst()
         for group in groups where wanted.isEmpty || wanted.contains(group.name) {
             print("# \(group.name)")
-            try group.run()
+            try await group.run()
         }
         for name in wanted where !groups.contains(where: { $0.name == name }) {
             print("there is no group \(name); there are: \(groups.map(\.name).joined(separator: ", "))")

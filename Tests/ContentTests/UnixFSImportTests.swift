@@ -197,8 +197,7 @@ import WaggleFormats
                     var options = ImportOptions()
                     options.rawLeaves = raw
                     let blocks = MemoryBlocks()
-                    let batcher = BlockBatcher(into: blocks)
-                    let importer = try FileImporter(options, on: system, into: batcher)
+                    let importer = try FileImporter(options, on: system, into: blocks)
                     var offset = 0
                     var seen: UInt64 = 0
                     let root = try await importer.add { seen = $0 } reading: {
@@ -207,7 +206,6 @@ import WaggleFormats
                         offset += piece.count
                         return piece
                     }
-                    try await batcher.flush()
                     #expect(seen == UInt64(size))
                     #expect(try TestUnixFS.add(content, options) == root)
                     #expect(try await TestUnixFS.read(root.cid, blocks) == content)

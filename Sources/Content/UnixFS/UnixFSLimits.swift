@@ -62,8 +62,4 @@ public enum UnixFSLimits {
 
     /// Jobs under way for one file: with the chunks being read, at most four times `hashJobBytes` of content are held.
     public static let hashJobs = 3
-
-    /// Blocks and bytes that `BlockBatcher` gathers before it hands them on.
-    public static let batchBlocks = 1024
-    public static let batchBytes = 4 << 20
 }
