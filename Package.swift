@@ -59,7 +59,7 @@ let package = Package(
         .executableTarget(
             name: "waggle", dependencies: ["WaggleAPI", "WaggleRuntime"], path: "Sources/waggle", swiftSettings: settings),
         .executableTarget(
-            name: "waggle-bench", dependencies: ["WaggleStack", "WaggleContent", "WaggleRuntime", "WaggleCryptography", "COpenSSL"],
+            name: "waggle-bench", dependencies: ["WaggleAssembly", "WaggleRuntime", "WaggleCryptography", "COpenSSL"],
             path: "Sources/Benchmarks", swiftSettings: settings),
 
         .executableTarget(

@@ -12,6 +12,7 @@ struct Benchmarks {
 
     nonisolated static func main() async throws {
         let wanted = CommandLine.arguments.dropFirst()
+        if wanted.first == "peer" { return try PeerCommand.run(Array(wanted.dropFirst())) }
         for group in groups where wanted.isEmpty || wanted.contains(group.name) {
             print("# \(group.name)")
             try await group.run()

@@ -85,6 +85,19 @@ public final class LinuxSystem: System {
     /// Lets a closed pipe be an error instead of the end of the process.
     public static func ignoreBrokenPipes() { _ = clinux_ignore_signal(SIGPIPE) }
 
+    /// Runs `body` as a task on the first loop and blocks the calling thread until it has ended: the way from a synchronous `main`
+    /// into the system. Not from a loop.
+    public func runBlocking<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) throws -> R {
+        let outcome = Monitor<Result<R, any Error>?>(nil)
+        _ = linuxLoops[0].spawn {
+            let result: Result<R, any Error>
+            do { result = .success(try await body()) } catch { result = .failure(error) }
+            outcome.withLock { $0 = result }
+            outcome.broadcast()
+        }
+        return try outcome.wait { $0 }.get()
+    }
+
     // MARK: The end
 
     /// Ends loops and threads; what still runs on them stops where it is. End nodes and stores first. Not from a loop.
@@ -97,4 +110,9 @@ public final class LinuxSystem: System {
         pool.stop()
         linuxLog.flush()
     }
+}
+
+extension System where Self == LinuxSystem {
+    /// The real world: `Node(…, on: .linux())`.
+    public static func linux(loops: Int? = nil) -> LinuxSystem { LinuxSystem(loops: loops) }
 }

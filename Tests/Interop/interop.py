@@ -1,0 +1,301 @@
+"""Checks Waggle against peers of other implementations on 127.0.0.1. Started by scripts/interop.
+
+interop.py WAGGLE_BENCH PEERS_FOLDER [NAME...]     NAME: a part of the names of the checks to run
+"""
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from p2pd import P2PD
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MB = 1_000_000
+ECHO = "/echo/1.0.0"
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def expect(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+class Process:
+    """A peer that prints JSON lines."""
+
+    def __init__(self, command):
+        self.lines = []
+        self.arrived = threading.Condition()
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            with self.arrived:
+                self.lines.append(value)
+                self.arrived.notify_all()
+        with self.arrived:
+            self.lines.append({"event": "ended"})
+            self.arrived.notify_all()
+
+    def wait(self, event, seconds=60, **values):
+        """The first line of that kind."""
+        def find():
+            for line in self.lines:
+                if line.get("event") == event and all(line.get(k) == v for k, v in values.items()):
+                    return line
+            return None
+        with self.arrived:
+            self.arrived.wait_for(lambda: find() or any(line["event"] == "ended" for line in self.lines), seconds)
+            found = find()
+        expect(found, f"no {event} line within {seconds} s; last: {self.lines[-3:]}; {self.error_text()}")
+        return found
+
+    def finish(self, seconds):
+        """Waits for the end and returns the lines by event."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise AssertionError(f"not done within {seconds} s; last: {self.lines[-3:]}")
+        with self.arrived:
+            self.arrived.wait_for(lambda: self.lines and self.lines[-1]["event"] == "ended", 10)
+        expect(status == 0, f"status {status}; last: {self.lines[-3:]}; {self.error_text()}")
+        return self.lines
+
+    def error_text(self):
+        self.errors.seek(0)
+        return self.errors.read()[-2000:].decode(errors="replace")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Peers:
+    """What the checks use, started once."""
+
+    def __init__(self, bench, folder):
+        self.bench = bench
+        self.python = os.path.join(folder, "venv", "bin", "python")
+        self.work = tempfile.mkdtemp(prefix="waggle-interop-")
+        self.waggle = Process([bench, "peer", "listen", "--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"])
+        ready = self.waggle.wait("ready")
+        self.waggle_peer, self.waggle_address = ready["peer"], ready["addresses"][0]
+        self.p2pd = P2PD(os.path.join(folder, "hivemind", "hivemind", "hivemind_cli", "p2pd"), self.work, free_port())
+        self.p2pd.serve_echo(ECHO)
+        self.py = Process([self.python, os.path.join(HERE, "pypeer.py"), "listen", str(free_port())])
+        self.py_address = self.py.wait("ready")["address"]
+
+    def dial(self, address, *actions, seconds=300, policy="prefer"):
+        return Process([self.bench, "peer", "dial", address, "--policy", policy, *actions]).finish(seconds)
+
+    def py_dial(self, *actions, seconds=300):
+        return Process([self.python, os.path.join(HERE, "pypeer.py"), "dial", self.waggle_address, *actions]).finish(seconds)
+
+    def stop(self):
+        self.waggle.stop()
+        self.py.stop()
+        self.p2pd.stop()
+
+
+def events(lines, name):
+    return [line for line in lines if line["event"] == name]
+
+
+# The checks. Each gets the peers and returns a few words about what it saw.
+
+def dial_p2pd(peers):
+    lines = peers.dial(peers.p2pd.address, "identify")
+    connected, identified = events(lines, "connected")[0], events(lines, "identified")[0]
+    expect(connected["channel"] == "/noise" and connected["muxer"] == "/yamux/1.0.0", connected)
+    expect(identified["peer"] == peers.p2pd.peer and "/ipfs/ping/1.0.0" in identified["protocols"], identified)
+    expect(identified["certified"] and identified["observed"].startswith("/ip4/127.0.0.1/tcp/"), identified)
+    return f"{identified['agent'] or 'no agent'}, {connected['µs']} µs"
+
+
+def ping_p2pd(peers):
+    ping = events(peers.dial(peers.p2pd.address, "ping:1000"), "ping")[0]
+    expect(ping["count"] == 1000, ping)
+    return f"median {ping['median µs']} µs"
+
+
+def echo_p2pd(peers, streams):
+    echo = events(peers.dial(peers.p2pd.address, f"echo:{100 * MB // streams}:{streams}"), "echo")[0]
+    expect(echo["bytes"] == 100 * MB, echo)
+    return f"{echo['MB/s each way']} MB/s each way"
+
+
+def require_refuses_p2pd(peers):
+    try:
+        peers.dial(peers.p2pd.address, "ping:1", policy="require")
+    except AssertionError as error:
+        expect("classicalPeer" in str(error), error)
+        return "refused for its classical channel"
+    raise AssertionError("a classical peer was accepted")
+
+
+def p2pd_dials(peers):
+    peers.p2pd.connect(peers.waggle_address)
+    identified = peers.waggle.wait("identified", peer=peers.p2pd.peer)
+    stream = peers.p2pd.open_stream(peers.waggle_peer, "/ipfs/ping/1.0.0")
+    for _ in range(1000):
+        data = os.urandom(32)
+        stream.sendall(data)
+        answer = b""
+        while len(answer) < 32:
+            part = stream.recv(32 - len(answer))
+            expect(part, "the ping stream ended")
+            answer += part
+        expect(answer == data, "a wrong answer")
+    stream.close()
+    return f"{len(identified['protocols'])} protocols, 1000 pings on one stream"
+
+
+def p2pd_echoes(peers, streams):
+    peers.p2pd.connect(peers.waggle_address)
+    total = 100 * MB // streams
+    failures = []
+
+    def one():
+        try:
+            stream = peers.p2pd.open_stream(peers.waggle_peer, ECHO)
+            block = os.urandom(1 << 16)
+
+            def send():
+                sent = 0
+                while sent < total:
+                    sent += stream.send(block[sent % len(block):][:total - sent])
+
+            sender = threading.Thread(target=send, daemon=True)
+            sender.start()
+            received = 0
+            # The daemon's bridge closes both directions when one ends, so this side stays open until all is back.
+            while received < total and (data := stream.recv(1 << 16)):
+                twice = memoryview(block + block)
+                offset = received % len(block)
+                expect(data == twice[offset:offset + len(data)], f"wrong bytes at {received}")
+                received += len(data)
+            expect(received == total, f"{received} of {total} bytes")
+            stream.close()
+        except Exception as error:
+            failures.append(error)
+
+    start = time.monotonic()
+    threads = [threading.Thread(target=one, daemon=True) for _ in range(streams)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(1, start + 300 - time.monotonic()))
+    expect(not failures, failures[:3])
+    expect(not any(thread.is_alive() for thread in threads), "not done within 300 s")
+    return f"{100 / (time.monotonic() - start):.0f} MB/s each way"
+
+
+def dial_py(peers):
+    lines = peers.dial(peers.py_address, "identify", "ping:1000")
+    connected, identified = events(lines, "connected")[0], events(lines, "identified")[0]
+    expect(connected["channel"] == "/noise" and connected["muxer"] == "/yamux/1.0.0", connected)
+    expect("/ipfs/ping/1.0.0" in identified["protocols"], identified)
+    return f"{identified['agent']}, median ping {events(lines, 'ping')[0]['median µs']} µs"
+
+
+def echo_py(peers, streams):
+    echo = events(peers.dial(peers.py_address, f"halfclose:{100 * MB // streams}:{streams}", seconds=600), "echo")[0]
+    expect(echo["bytes"] == 100 * MB, echo)
+    return f"{echo['MB/s each way']} MB/s each way"
+
+
+def perf_py(peers):
+    perf = events(peers.dial(peers.py_address, f"perf:{20 * MB}:{20 * MB}"), "perf")[0]
+    return f"up {perf['upload MB/s']}, down {perf['download MB/s']} MB/s"
+
+
+def py_dials(peers):
+    lines = peers.py_dial("identify", "ping:1000")
+    identified = events(lines, "identified")[0]
+    expect(identified["agent"].startswith("waggle/"), identified)
+    expect("/perf/1.0.0" in identified["protocols"] and identified["addresses"], identified)
+    expect(events(lines, "ping")[0]["count"] == 1000, lines)
+    return f"sees {identified['agent']} with {len(identified['protocols'])} protocols, 1000 pings on one stream"
+
+
+def py_echoes(peers, streams):
+    echo = events(peers.py_dial(f"echo:{100 * MB // streams}:{streams}", seconds=600), "echo")[0]
+    expect(echo["bytes"] == 100 * MB, echo)
+    return f"{echo['rate']:.0f} MB/s each way"
+
+
+def py_perfs(peers):
+    return f"{events(peers.py_dial(f'perf:{20 * MB}:{20 * MB}'), 'perf')[0]['seconds']:.1f} s for 20 MB up and down"
+
+
+def waggle_dials(peers):
+    lines = peers.dial(peers.waggle_address, "identify", "ping:1000", f"halfclose:{100 * MB}:1", f"halfclose:{2 * MB}:50", "streams:1000", policy="require")
+    connected = events(lines, "connected")[0]
+    expect(connected["channel"] == "/noise-mlkem768-hfs/0.2.0", connected)
+    return f"{connected['channel']}, echo {[e['MB/s each way'] for e in events(lines, 'echo')]} MB/s"
+
+
+CHECKS = [
+    ("waggle dials waggle", waggle_dials),
+    ("p2pd: dial, identify", dial_p2pd),
+    ("p2pd: 1000 pings", ping_p2pd),
+    ("p2pd: echo of 100 MB on one stream", lambda peers: echo_p2pd(peers, 1)),
+    ("p2pd: echo of 100 MB on fifty streams", lambda peers: echo_p2pd(peers, 50)),
+    ("p2pd: refused where post-quantum is required", require_refuses_p2pd),
+    ("p2pd dials: identify, 1000 pings", p2pd_dials),
+    ("p2pd dials: echo of 100 MB on one stream", lambda peers: p2pd_echoes(peers, 1)),
+    ("p2pd dials: echo of 100 MB on fifty streams", lambda peers: p2pd_echoes(peers, 50)),
+    ("py-libp2p: dial, identify, 1000 pings", dial_py),
+    ("py-libp2p: perf", perf_py),
+    ("py-libp2p: echo of 100 MB on one stream", lambda peers: echo_py(peers, 1)),
+    ("py-libp2p: echo of 100 MB on fifty streams", lambda peers: echo_py(peers, 50)),
+    ("py-libp2p dials: identify, 1000 pings", py_dials),
+    ("py-libp2p dials: perf", py_perfs),
+    ("py-libp2p dials: echo of 100 MB on one stream", lambda peers: py_echoes(peers, 1)),
+    ("py-libp2p dials: echo of 100 MB on fifty streams", lambda peers: py_echoes(peers, 50)),
+]
+
+
+def main():
+    bench, folder, *wanted = sys.argv[1:]
+    peers = Peers(os.path.abspath(bench), os.path.abspath(folder))
+    failed = 0
+    try:
+        for name, check in CHECKS:
+            if wanted and not any(word in name for word in wanted):
+                continue
+            start = time.monotonic()
+            try:
+                said = check(peers)
+                print(f"ok      {name}: {said} ({time.monotonic() - start:.1f} s)", flush=True)
+            except Exception as error:
+                failed += 1
+                print(f"FAILED  {name}: {type(error).__name__}: {error}", flush=True)
+    finally:
+        peers.stop()
+    print(f"{failed} failed" if failed else "all passed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

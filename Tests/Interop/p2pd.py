@@ -1,0 +1,157 @@
+"""Drives p2pd, the daemon of go-libp2p 0.32, through its control socket."""
+import os
+import socket
+import subprocess
+import threading
+import time
+
+ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def base58_encode(data):
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = ALPHABET[digit] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
+
+
+def base58_decode(text):
+    number = 0
+    for letter in text:
+        number = number * 58 + ALPHABET.index(letter)
+    return b"\0" * (len(text) - len(text.lstrip("1"))) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def tcp_multiaddr(port):
+    """/ip4/127.0.0.1/tcp/port in binary."""
+    return bytes([4, 127, 0, 0, 1, 6]) + port.to_bytes(2, "big")
+
+
+# Just enough protobuf for the control protocol.
+
+def varint(value):
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, str):
+        value = value.encode()
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def fields(data):
+    """Pairs of field number and value."""
+    index = 0
+
+    def read():
+        nonlocal index
+        value = shift = 0
+        while True:
+            byte = data[index]
+            index += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    found = []
+    while index < len(data):
+        tag = read()
+        value = read()
+        if tag & 7 == 2:
+            value, index = data[index:index + value], index + value
+        found.append((tag >> 3, value))
+    return found
+
+
+class P2PD:
+    IDENTIFY, CONNECT, STREAM_OPEN, STREAM_HANDLER = range(4)
+
+    def __init__(self, binary, folder, port):
+        self.path = os.path.join(folder, f"p2pd-{port}.sock")
+        if os.path.exists(self.path):
+            os.remove(self.path)
+        self.port = port
+        self.log = open(os.path.join(folder, f"p2pd-{port}.log"), "wb")
+        self.process = subprocess.Popen(
+            [binary, "-listen", "/unix" + self.path, "-hostAddrs", f"/ip4/127.0.0.1/tcp/{port}", "-bootstrapPeers", "", "-idleTimeout", "0"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        for _ in range(200):
+            if os.path.exists(self.path):
+                break
+            time.sleep(0.05)
+        self.peer = self.identify()
+        self.address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{self.peer}"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+    def request(self, kind, body=b"", number=None):
+        control = socket.socket(socket.AF_UNIX)
+        control.connect(self.path)
+        message = field(1, kind) + (field(number, body) if number else b"")
+        control.sendall(varint(len(message)) + message)
+        response = dict(fields(self.receive(control)))
+        if response.get(1) != 0:
+            raise RuntimeError(dict(fields(response[2]))[1].decode())
+        return control, response
+
+    @staticmethod
+    def receive(control):
+        length = shift = 0
+        while True:
+            byte = control.recv(1)
+            if not byte:
+                raise EOFError("p2pd closed the control socket")
+            length |= (byte[0] & 0x7F) << shift
+            shift += 7
+            if byte[0] < 0x80:
+                break
+        data = b""
+        while len(data) < length:
+            part = control.recv(length - len(data))
+            if not part:
+                raise EOFError("p2pd closed the control socket")
+            data += part
+        return data
+
+    def identify(self):
+        control, response = self.request(self.IDENTIFY)
+        control.close()
+        return base58_encode(dict(fields(response[4]))[1])
+
+    def connect(self, address):
+        where, peer = address.rsplit("/p2p/", 1)
+        body = field(1, base58_decode(peer)) + field(2, tcp_multiaddr(int(where.rsplit("/", 1)[1]))) + field(3, 20)
+        self.request(self.CONNECT, body, 2)[0].close()
+
+    def open_stream(self, peer, protocol):
+        """A socket that carries the stream."""
+        return self.request(self.STREAM_OPEN, field(1, base58_decode(peer)) + field(2, protocol) + field(3, 20), 3)[0]
+
+    def serve_echo(self, protocol):
+        """Lets the daemon hand streams of `protocol` to an echo in this process."""
+        server = socket.create_server(("127.0.0.1", 0), backlog=128)
+        body = field(1, tcp_multiaddr(server.getsockname()[1])) + field(2, protocol) + field(3, 0)
+        self.request(self.STREAM_HANDLER, body, 4)[0].close()
+
+        def echo(stream):
+            self.receive(stream)
+            while data := stream.recv(1 << 16):
+                stream.sendall(data)
+            stream.shutdown(socket.SHUT_WR)
+            stream.close()
+
+        def accept():
+            while True:
+                threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()

@@ -1,0 +1,159 @@
+"""A py-libp2p host. Runs in the virtual environment that scripts/interop makes; one JSON object a line.
+
+pypeer.py listen PORT                  echo, ping, identify and perf until killed
+pypeer.py dial MULTIADDR ACTION...     ping:N identify echo:BYTES:STREAMS perf:UP:DOWN
+"""
+import json
+import logging
+import os
+import sys
+import time
+
+import multiaddr
+import trio
+from libp2p import create_yamux_muxer_option, new_host
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
+from libp2p.custom_types import TProtocol
+from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.io.utils import read_exactly
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.perf import PerfService
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+
+ECHO = TProtocol("/echo/1.0.0")
+
+
+def say(**values):
+    print(json.dumps(values), flush=True)
+
+
+def make_host(listen):
+    key = create_new_key_pair(os.urandom(32))
+    security = {NOISE: NoiseTransport(key, noise_privkey=create_x25519().private_key)}
+    return new_host(key_pair=key, sec_opt=security, muxer_opt=create_yamux_muxer_option(), listen_addrs=listen)
+
+
+async def echo(stream):
+    try:
+        while data := await stream.read(65536):
+            await stream.write(data)
+    except Exception as error:
+        # It raises at the end of a stream, too.
+        if "EOF" not in repr(error):
+            say(event="echo ended", error=repr(error))
+    try:
+        await stream.close()
+    except Exception as error:
+        say(event="close failed", error=repr(error))
+
+
+async def listen(port):
+    where = [multiaddr.Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]
+    host = make_host(where)
+    async with host.run(listen_addrs=where):
+        host.set_stream_handler(ECHO, echo)
+        await PerfService(host).start()
+        say(event="ready", peer=host.get_id().to_string(), address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{host.get_id().to_string()}")
+        await trio.sleep_forever()
+
+
+async def read_all(stream):
+    data = b""
+    try:
+        while part := await stream.read(65536):
+            data += part
+    except Exception:
+        if not data:
+            raise
+    return data
+
+
+async def dial(address, actions):
+    target = multiaddr.Multiaddr(address)
+    info = info_from_p2p_addr(target)
+    where = [multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]
+    host = make_host(where)
+    async with host.run(listen_addrs=where):
+        await host.connect(info)
+        say(event="connected", peer=info.peer_id.to_string())
+        for action in actions:
+            await act(host, target, info.peer_id, *action.split(":"))
+
+
+async def act(host, target, peer, name, *numbers):
+    numbers = [int(number) for number in numbers]
+    start = time.perf_counter()
+    if name == "ping":
+        stream = await host.new_stream(peer, [TProtocol("/ipfs/ping/1.0.0")])
+        for _ in range(numbers[0]):
+            data = os.urandom(32)
+            await stream.write(data)
+            assert await read_exactly(stream, 32) == data
+        await stream.close()
+        say(event="ping", count=numbers[0])
+    elif name == "identify":
+        stream = await host.new_stream(peer, [TProtocol("/ipfs/id/1.0.0")])
+        data = await read_all(stream)
+        message, index = Identify(), 0
+        while index < len(data):
+            length = shift = 0
+            while True:
+                byte = data[index]
+                length |= (byte & 0x7F) << shift
+                shift += 7
+                index += 1
+                if byte < 0x80:
+                    break
+            message.MergeFromString(data[index:index + length])
+            index += length
+        say(
+            event="identified", agent=message.agent_version, version=message.protocol_version, protocols=list(message.protocols),
+            addresses=[str(multiaddr.Multiaddr(a)) for a in message.listen_addrs], observed=str(multiaddr.Multiaddr(message.observed_addr)))
+    elif name == "echo":
+        total, streams = numbers
+
+        async def one():
+            stream = await host.new_stream(peer, [ECHO])
+            block = os.urandom(1 << 16)
+
+            async def send():
+                sent = 0
+                while sent < total:
+                    count = min(len(block), total - sent)
+                    await stream.write(block[:count])
+                    sent += count
+                await stream.close()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+                received = 0
+                while received < total:
+                    data = await stream.read(65536)
+                    for index in range(0, len(data), 4096):
+                        part, offset = data[index:index + 4096], (received + index) % len(block)
+                        assert part == (block + block[:4096])[offset:offset + len(part)]
+                    received += len(data)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(streams):
+                nursery.start_soon(one)
+        seconds = time.perf_counter() - start
+        say(event="echo", bytes=total * streams, streams=streams, rate=total * streams / seconds / 1e6)
+    elif name == "perf":
+        service = PerfService(host)
+        await service.start()
+        async for _ in service.measure_performance(target, *numbers):
+            pass
+        say(event="perf", seconds=time.perf_counter() - start)
+    else:
+        raise SystemExit(f"unknown action {name}")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.CRITICAL)
+    if sys.argv[1] == "listen":
+        trio.run(listen, int(sys.argv[2]))
+    else:
+        trio.run(dial, sys.argv[2], sys.argv[3:])
