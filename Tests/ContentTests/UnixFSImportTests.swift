@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 import WaggleBase
 import WaggleCryptography
@@ -216,6 +217,38 @@ import WaggleFormats
                     return root
                 }
                 #expect(result.content == UInt64(size))
+            }
+        }
+    }
+
+    @Test func memoryIsBoundedBehindASlowSink() throws {
+        /// Takes a while for each write.
+        final class Slow: BlockSink {
+            let taken = Mutex(0)
+            let loop: any EventLoop
+            init(_ loop: any EventLoop) { self.loop = loop }
+
+            func write(_ blocks: [Block]) async throws {
+                try await loop.run { try await self.loop.sleep(until: self.loop.now + .milliseconds(100)) }
+                taken.withLock { $0 += blocks.reduce(0) { $0 + $1.bytes.count } }
+            }
+        }
+        let piece = TestContent.make("random", seed: 2, size: 1 << 20)
+        for raw in [true, false] {
+            try TestUnixFS.simulate { system in
+                var options = ImportOptions()
+                options.rawLeaves = raw
+                let sink = Slow(system.home)
+                var read = 0
+                var most = 0
+                let root = try await FileImporter(options, on: system, into: sink).add {
+                    most = max(most, read - sink.taken.withLock { $0 })
+                    guard read < 64 << 20 else { return nil }
+                    read += piece.count
+                    return piece
+                }
+                #expect(root.content == 64 << 20)
+                #expect(most <= 4 * (UnixFSLimits.hashJobBytes + piece.count))
             }
         }
     }

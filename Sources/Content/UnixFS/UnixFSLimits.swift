@@ -60,6 +60,9 @@ public enum UnixFSLimits {
     /// Content below which hashing happens where the caller is: handing it over would take longer.
     public static let hashInPlaceBytes = 64 << 10
 
+    /// Entries of a directory that is encoded where the caller is, for the same reason.
+    public static let entriesInPlace = 256
+
     /// Jobs under way for one file: with the chunks being read, at most four times `hashJobBytes` of content are held.
     public static let hashJobs = 3
 }

@@ -74,6 +74,9 @@ public enum ChunkerOptions: Hashable, Sendable {
         return try number(parts[parts.count - 1])
     }
 
+    /// Whether the cuts depend on the content.
+    var readsContent: Bool { if case .size = self { false } else { true } }
+
     /// Largest chunk in bytes.
     var maximum: Int {
         switch self {

@@ -41,6 +41,13 @@ public struct DirectoryBuilder: Sendable {
         return try PBNode(links: links, data: data.encode()).write(maker, emit)
     }
 
+    /// Writes the directory into memory.
+    func blocks() throws -> (root: ImportedNode, blocks: [Block]) {
+        var blocks: [Block] = []
+        let root = try finish { blocks.append($0) }
+        return (root, blocks)
+    }
+
     private var data: UnixFSData { UnixFSData(kind: .directory, mode: metadata.mode, modified: metadata.modified) }
 
     /// Whether it is to be sharded. A directory exactly at the threshold is not.

@@ -37,7 +37,7 @@ public struct FileImporter: Sendable {
         return try await withThrowingTaskGroup(of: LeafJob.Result.self) { group in
             var pipeline = Pipeline(machine: started)
             while let bytes = try await read() {
-                pipeline.machine.append(bytes)
+                try await append(bytes, &pipeline)
                 try progress(pipeline.machine.received)
                 try await start(&pipeline, &group)
             }
@@ -59,6 +59,17 @@ public struct FileImporter: Sendable {
         var next = 0
 
         init(machine: FileImportMachine) { self.machine = machine }
+    }
+
+    /// Finding cuts by content takes longer than a loop may stand still.
+    private func append(_ bytes: Bytes, _ pipeline: inout Pipeline) async throws {
+        guard options.chunker.readsContent else { return pipeline.machine.append(bytes) }
+        let machine = pipeline.machine
+        pipeline.machine = try await system.offload {
+            var machine = machine
+            machine.append(bytes)
+            return machine
+        }
     }
 
     private func start(_ pipeline: inout Pipeline, _ group: inout ThrowingTaskGroup<LeafJob.Result, any Error>) async throws {
@@ -86,12 +97,15 @@ public struct FileImporter: Sendable {
         if let sink, !blocks.isEmpty { try await sink.write(blocks) }
     }
 
-    /// The whole file at once, hashed right here.
+    /// The whole file at once.
     private func finishSmall(_ machine: inout FileImportMachine) async throws -> ImportedNode {
         machine.end()
+        let keepsBlocks = sink != nil
         var blocks: [Block] = []
         while let job = machine.nextJob() {
-            let result = try job.run(keepingBlocks: sink != nil)
+            let result =
+                job.bytes <= UnixFSLimits.hashInPlaceBytes
+                ? try job.run(keepingBlocks: keepsBlocks) : try await system.offload { try job.run(keepingBlocks: keepsBlocks) }
             blocks += result.blocks
             try machine.place(result.links)
         }

@@ -21,6 +21,7 @@ public struct TreeImporter: Sendable {
     }
 
     private let options: ImportOptions
+    private let system: any System
     private let files: FileImporter
     private let sink: (any BlockSink)?
     private let tree: Tree
@@ -36,6 +37,7 @@ public struct TreeImporter: Sendable {
         _ options: ImportOptions, metadata: UnixFSMetadata = .none, on system: any System, into sink: (any BlockSink)?
     ) throws(ImportOptionError) {
         self.options = options
+        self.system = system
         self.sink = sink
         files = try FileImporter(options, on: system, into: sink)
         tree = Tree(Folder(metadata))
@@ -109,8 +111,9 @@ public struct TreeImporter: Sendable {
             guard let inner = folder.folders[name] else { continue }
             try builder.set(name, try await write(inner, path + [name], &directories))
         }
-        var blocks: [Block] = []
-        let node = try builder.finish { blocks.append($0) }
+        let finished = builder
+        let (node, blocks) =
+            builder.count <= UnixFSLimits.entriesInPlace ? try finished.blocks() : try await system.offload { try finished.blocks() }
         if let sink, !blocks.isEmpty { try await sink.write(blocks) }
         directories.append(Directory(path: path, node: node))
         return node
