@@ -88,6 +88,11 @@ struct AddFlags {
             (request.integer("max-hamt-fanout") ?? configuration.importSetting("UnixFSHAMTDirectoryMaxFanout")?.integer).map { Int($0) }
         imports.shardThreshold = configuration.importSetting("UnixFSHAMTDirectorySizeThreshold")
             .flatMap { $0.string.flatMap { ByteSize.parse($0) }.map { Int($0) } ?? $0.integer.map { Int($0) } }
+        switch configuration.importSetting("UnixFSHAMTDirectorySizeEstimation")?.string {
+        case "block": imports.sizeEstimation = .block
+        case "disabled": imports.sizeEstimation = .disabled
+        default: imports.sizeEstimation = .links
+        }
         imports.preserveMode = request.flag("preserve-mode")
         imports.preserveModified = request.flag("preserve-mtime")
         imports.mode = request.unsigned("mode").map { UInt32(truncatingIfNeeded: $0) }
@@ -164,7 +169,8 @@ private final class AddJob: @unchecked Sendable {
 
     private func root(_ files: any FileTree, _ sink: (any BlockSink)?) async throws -> ImportedNode? {
         guard let entry = pending else { return nil }
-        if wraps { return try await tree(files, sink, below: nil, metadata: .none) }
+        // A mode or time that was given, not found, is the wrapping directory's too.
+        if wraps { return try await tree(files, sink, below: nil, metadata: try flags.imports.metadata(own: .none)) }
         if entry.kind == .directory {
             let metadata = try flags.metadata(entry)
             pending = try await files.next()
