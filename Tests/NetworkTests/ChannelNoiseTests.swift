@@ -159,8 +159,6 @@ struct ChannelNoiseTests {
             let header = Bytes([UInt8(length >> 8), UInt8(length & 255)])
             #expect(throws: HandshakeError.tooLong(bytes: length)) { _ = try pair.responder.take(header) }
         }
-        let pair = HandshakePair(.classical, try TestNode(1), try TestNode(2))
-        #expect(pair.responder.maximumMessage == NoiseLimits.handshakeMessageBytes + 2)
     }
 
     @Test func theMuxerIsTheInitiatorsFirstThatBothSpeak() throws {

@@ -300,7 +300,6 @@ struct UpgradeTests {
 
         mutating func next() -> Bytes? { output.take() }
         mutating func finish() -> Secured? { nil }
-        var maximumMessage: Int { 65_537 }
     }
 
     @Test func aPeerWithoutTheExtensionIsAccepted() throws {

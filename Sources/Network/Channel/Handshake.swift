@@ -15,9 +15,6 @@ public protocol Handshake {
 
     /// The outcome, once: non-nil at the first call after the last message was sent and received.
     mutating func finish() -> Secured?
-
-    /// The most bytes that one message may take, so that the driver can bound its buffer.
-    var maximumMessage: Int { get }
 }
 
 /// A finished handshake.

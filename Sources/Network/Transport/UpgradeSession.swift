@@ -84,7 +84,13 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
             if count < room.count { isReadable = false }
             filled += count
             let used: Int
-            do { used = try machine.receive(UnsafeRawBufferPointer(start: input.base, count: filled).bytes) } catch { throw .handshake(error) }
+            do throws(UpgradeError) {
+                used = try machine.receive(UnsafeRawBufferPointer(start: input.base, count: filled).bytes)
+            } catch {
+                // The last words, if there are any, as far as the socket takes them.
+                do { try flush() } catch {}
+                throw .handshake(error)
+            }
             if used > 0 {
                 input.base.copyMemory(from: input.base + used, byteCount: filled - used)
                 filled -= used

@@ -13,6 +13,7 @@ public struct Upgrader: Sendable {
     private let router: any StreamRouter
     private let limits: ConnectionLimits
     private let pools: LoopPools
+    private let memory = ChannelMemory()
 
     init(system: any System, configuration: SwarmConfiguration, router: any StreamRouter) {
         self.system = system
@@ -30,19 +31,37 @@ public struct Upgrader: Sendable {
         do throws(TransportError) {
             return try await run(socket, role, peer, local, remote)
         } catch {
-            socket.close(abort: true)
+            // A refusal shall arrive; anything else need not.
+            let isRefusal = error == .handshake(.noCommonChannel) || error == .handshake(.classicalPeer)
+            socket.close(abort: !isRefusal)
             if case .handshake(.handshake(.wrongPeer(_, let actual))) = error { throw .wrongPeer(actual) }
             throw error
         }
     }
 
+    /// Whether a dial to `peer` will assume that it still speaks the first channel. If such a dial fails in the handshake, the assumption is
+    /// dropped, and the transport dials once more.
+    public func assumesFirstChannel(of peer: PeerID?) -> Bool {
+        guard let peer, channels.count > 1 else { return false }
+        return memory.contains(peer)
+    }
+
     private func run(
         _ socket: any ByteSocket, _ role: Role, _ peer: PeerID?, _ local: Multiaddr, _ remote: Multiaddr
     ) async throws(TransportError) -> Connection {
+        let assumes = role == .initiator && assumesFirstChannel(of: peer)
         let parameters = UpgradeParameters(
-            role: role, channels: channels, muxers: muxers.map(\.protocolID), expectedPeer: peer, random: random())
+            role: role, channels: channels, muxers: muxers.map(\.protocolID), expectedPeer: peer, random: random(),
+            assumesFirstChannel: assumes)
         let session = UpgradeSession(socket, UpgradeMachine(parameters, at: socket.loop.now))
-        let (upgraded, rest) = try await session.run()
+        let (upgraded, rest): (Upgraded, Bytes)
+        do throws(TransportError) {
+            (upgraded, rest) = try await session.run()
+        } catch {
+            if assumes, let peer { memory.remove(peer) }
+            throw error
+        }
+        if upgraded.secured.security.channel == channels[0].protocolID { memory.insert(upgraded.secured.peer) }
         guard let muxer = muxers.first(where: { $0.protocolID == upgraded.muxer }) else { throw .handshake(.noCommonMuxer) }
         return Connection(
             ConnectionParameters(

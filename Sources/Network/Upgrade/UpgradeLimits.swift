@@ -6,4 +6,7 @@ public enum UpgradeLimits {
     /// How much a peer may send before it is done, in bytes: every line of two negotiations at their longest, and two handshake messages
     /// with post-quantum signatures.
     public static let inputBytes = 256 << 10
+
+    /// Peers of which is remembered that they speak the first channel, in each of two generations: about 100 bytes each.
+    public static let rememberedPeers = 1024
 }

@@ -35,8 +35,6 @@ struct NoiseMachine: Handshake {
         do throws(HandshakeError) { try speak() } catch { failure = error }
     }
 
-    var maximumMessage: Int { 2 + NoiseLimits.handshakeMessageBytes }
-
     mutating func receive(_ input: RawSpan) throws(HandshakeError) -> Int {
         if let failure { throw failure }
         guard !core.isComplete, !core.isOurTurn else { return 0 }
@@ -137,8 +135,8 @@ extension PublicKey.Kind {
         switch self {
         case .rsa: "RSA"
         case .ed25519: "Ed25519"
-        case .secp256k1: "secp256k1"
         case .ecdsa: "ECDSA"
+        default: "\(self)"
         }
     }
 }

@@ -29,6 +29,18 @@ public struct TCP: Transport {
     }
 
     private func connect(_ dial: Dial, _ remote: SocketAddress, from local: SocketAddress?) async throws(TransportError) -> Connection {
+        let assumes = dial.context.upgrader.assumesFirstChannel(of: dial.peer)
+        do throws(TransportError) {
+            return try await connectOnce(dial, remote, from: local)
+        } catch {
+            // The peer may not speak any more what it spoke last time. If that was in the way, nothing is assumed now.
+            guard assumes, !dial.context.upgrader.assumesFirstChannel(of: dial.peer), !Task.isCancelled else { throw error }
+            if case .wrongPeer = error { throw error }
+            return try await connectOnce(dial, remote, from: nil)
+        }
+    }
+
+    private func connectOnce(_ dial: Dial, _ remote: SocketAddress, from local: SocketAddress?) async throws(TransportError) -> Connection {
         let socket: any ByteSocket
         do throws(NetworkError) {
             socket = try await dial.context.system.network.connect(to: remote, from: local, on: dial.loop)
