@@ -179,10 +179,19 @@ final class LMDBEnvironment: @unchecked Sendable {
     static func error(_ code: Int32, _ path: String) -> StoreError {
         switch code {
         case ENOSPC, EDQUOT, MDB_MAP_FULL: .full
+        // LMDB calls a write that the device took only a part of an input/output error.
+        case EIO where isAlmostFull(path): .full
         case EACCES, EROFS, EPERM: .readOnly(path: path)
         case MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID, MDB_VERSION_MISMATCH, MDB_PANIC:
             .corrupted(path: path, detail: String(cString: mdb_strerror(code)))
         default: .other(detail: String(cString: mdb_strerror(code)))
         }
+    }
+
+    /// Free bytes below which a short write means a full device: one that took only a part leaves less than a write's length.
+    private static let almostFull: Int64 = 4 << 20
+
+    private static func isAlmostFull(_ path: String) -> Bool {
+        do { return try LinuxFiles().space(path).free < almostFull } catch { return false }
     }
 }
