@@ -7,11 +7,13 @@ struct Benchmarks {
     nonisolated static let groups: [(name: String, run: @Sendable () async throws -> Void)] = [
         ("crypto", { try CryptographyBenchmark.run() }),
         ("channel", { try ChannelBenchmark.run() }),
+        ("connection", { try ConnectionBenchmark.run() }),
         ("content", { try await ContentBenchmark.run() }),
     ]
 
     nonisolated static func main() async throws {
         let wanted = CommandLine.arguments.dropFirst()
+        if wanted.first == BenchmarkPeer.argument { return try BenchmarkPeer.run() }
         if wanted.first == "peer" { return try PeerCommand.run(Array(wanted.dropFirst())) }
         for group in groups where wanted.isEmpty || wanted.contains(group.name) {
             print("# \(group.name)")

@@ -174,6 +174,29 @@ struct ConnectionTests {
         }
     }
 
+    /// Whatever the socket took or did not take, frames that are ready are always about to be sent.
+    @Test(arguments: [1_000, 70_000, 300_000]) func readyFramesAreNeverForgotten(sendBuffer: Int) throws {
+        var options = WorldOptions()
+        options.sendBuffer = sendBuffer
+        try ConnectionPair.run(options: options) { pair in
+            pair.farRouter.serve("/take") { stream in while try await stream.read() != nil {} }
+            let stream = try await pair.near.openStream(["/take"])
+            let writer = pair.task {
+                try await stream.write(pattern(1_000_000))
+                stream.finish()
+            }
+            for _ in 0..<400 {
+                try await pair.world.sleep(for: .microseconds(700))
+                for connection in [pair.near, pair.far] where connection.session.hasFrames {
+                    #expect(connection.output.isScheduled || connection.output.isBlocked)
+                }
+            }
+            try await writer.value
+            #expect(try await stream.read() == nil)
+            #expect(pair.world.elapsed < .seconds(20))
+        }
+    }
+
     /// One stream whose reader sleeps does not stop another.
     @Test func aStalledStreamDoesNotStopOthers() throws {
         try ConnectionPair.run { pair in

@@ -111,18 +111,3 @@ package final class ChunkPool: @unchecked Sendable {
         current = nil
     }
 }
-
-/// The chunk pools of a node, one per loop.
-package final class ChunkPools: Sendable {
-    private let pools: [ObjectIdentifier: ChunkPool]
-
-    package init(_ loops: [any EventLoop]) {
-        pools = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0), ChunkPool(on: $0)) })
-    }
-
-    /// The pool of `loop`, which must be one of those given at the start.
-    package subscript(_ loop: any EventLoop) -> ChunkPool {
-        guard let pool = pools[ObjectIdentifier(loop)] else { preconditionFailure("a loop of another system") }
-        return pool
-    }
-}

@@ -94,6 +94,8 @@ extension Connection {
     private func sealFrames() -> Bool {
         output.start = 0
         output.end = 0
+        // What `shrinkBacklog` left behind has served its time.
+        if let chunk = output.chunk, chunk.capacity < ChunkPool.chunkBytes { output.chunk = nil }
         let staging = pool.staging.base
         let now = loop.now
         let most = records.maximumPlaintext

@@ -1,0 +1,118 @@
+import Foundation
+import WaggleBase
+import WaggleCryptography
+import WaggleFormats
+import WaggleNetwork
+import WaggleRuntime
+import WaggleStack
+
+/// A node with nothing but TCP, hybrid Noise, yamux and what the benchmark measures with.
+struct BenchmarkNode: Sendable {
+    let system: LinuxSystem
+    let swarm: Swarm
+
+    init() throws {
+        system = LinuxSystem(loops: 1)
+        let identity = LocalIdentity(try IdentityKeyPair(ed25519Seed: SecureBytes(Bytes(system.randomBytes(32)).span)))
+        let keys = try NoiseKeys(identity: identity, secret: SecureBytes(Bytes(system.randomBytes(32)).span))
+        var configuration = SwarmConfiguration(channels: ChannelCatalog.channels(.require, keys), muxers: [Yamux()])
+        configuration.policy = .require
+        configuration.limits.streamsPerConnection = 2048
+        configuration.limits.streamsPerPeer = 4096
+        swarm = Swarm(
+            system: system, identity: identity, configuration: configuration, transports: [TCP()],
+            addressBook: try AddressBook(system: system))
+    }
+
+    /// Runs `body` on the node's loop and waits for it.
+    func wait<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) throws -> R {
+        let done = DispatchSemaphore(value: 0)
+        let box = Box<R>()
+        TaskScope().spawn(on: system.home) {
+            do { box.result = .success(try await body()) } catch { box.result = .failure(error) }
+            done.signal()
+        }
+        done.wait()
+        guard let result = box.result else { throw CancellationError() }
+        return try result.get()
+    }
+
+    private final class Box<R>: @unchecked Sendable {
+        var result: Result<R, any Error>?
+    }
+
+    /// CPU time of this process so far, in seconds.
+    static var usage: Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+}
+
+/// The other process of a benchmark: listens on loopback, says where, and ends when its input does.
+enum BenchmarkPeer {
+    static let argument = "--peer"
+
+    static func run() throws {
+        let node = try BenchmarkNode()
+        node.swarm.register(BenchmarkService())
+        let addresses = try node.wait { try await node.swarm.listen(on: try Multiaddr(parsing: "/ip4/127.0.0.1/tcp/0")) }
+        node.swarm.start()
+        guard let address = addresses.first else { return }
+        FileHandle.standardOutput.write(Data("\(address)/p2p/\(node.swarm.localPeer)\n".utf8))
+        while readLine() != nil {}
+    }
+
+    /// Starts the other process; the result ends it when it is closed, and says where it listens.
+    static func start() throws -> (process: Process, input: Pipe, address: Multiaddr) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        process.arguments = [argument]
+        let (input, output) = (Pipe(), Pipe())
+        process.standardInput = input
+        process.standardOutput = output
+        try process.run()
+        var line = Data()
+        while let byte = try output.fileHandleForReading.read(upToCount: 1), byte != Data("\n".utf8) { line += byte }
+        return (process, input, try Multiaddr(parsing: String(decoding: line, as: UTF8.self)))
+    }
+}
+
+/// What the other process serves.
+final class BenchmarkService: Service {
+    static let sink: ProtocolID = "/bench/sink", source: ProtocolID = "/bench/source", echo: ProtocolID = "/bench/echo"
+    static let usage: ProtocolID = "/bench/usage"
+
+    var protocols: [ProtocolID] { [Self.sink, Self.source, Self.echo, Self.usage] }
+    var limits: ServiceLimits { ServiceLimits(streamsPerPeer: 4096, streams: 4096) }
+
+    static let block = Bytes(count: 256 << 10) { buffer in
+        for index in buffer.indices { buffer[index] = UInt8(truncatingIfNeeded: index) }
+        return buffer.count
+    }
+
+    func serve(_ stream: WaggleNetwork.Stream, from peer: PeerID) async throws {
+        switch stream.protocolID {
+        case Self.sink:
+            while try await stream.read() != nil {}
+            try await stream.write("done")
+        case Self.source:
+            let size = try await stream.read(exactly: 8).reduce(0) { $0 << 8 | Int($1) }
+            try await Self.send(size, on: stream)
+        case Self.usage:
+            try await stream.write(Bytes(utf8: "\(BenchmarkNode.usage)"))
+        default:
+            while let bytes = try await stream.read() { try await stream.write(bytes) }
+        }
+    }
+
+    static func send(_ size: Int, on stream: WaggleNetwork.Stream) async throws {
+        var rest = size
+        while rest > 0 {
+            try await stream.write(block.prefix(rest))
+            rest -= min(rest, block.count)
+        }
+        stream.finish()
+    }
+}
