@@ -149,6 +149,5 @@ enum ConnectionBenchmark {
 }
 
 extension Duration {
-    /// The duration in seconds.
-    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
+    fileprivate var seconds: Double { Double(wholeNanoseconds) / 1e9 }
 }
