@@ -77,7 +77,7 @@ let package = Package(
         tests("Runtime", ["WaggleRuntime", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Network", ["WaggleNetwork", "WaggleStack", "WaggleSimulation"]),
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
-        tests("Content", ["WaggleContent", "WaggleSimulation"]),
+        tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
         tests("API", ["WaggleAPI", "WaggleSimulation"]),
     ]
 )

@@ -160,7 +160,7 @@ extension Bitswap {
     /// A stream on a connection that stands; peers are never dialed for this.
     private func openStream(_ link: PeerLink) async throws -> (Stream, BitswapVersion) {
         guard let connection = swarm?.connections(to: link.peer).first else { throw StreamError.connectionLost }
-        let stream = try await connection.openStream(BitswapVersion.protocols)
+        let stream = try await connection.openStream(protocols)
         return (stream, BitswapVersion(stream.protocolID))
     }
 

@@ -36,16 +36,23 @@ public final class Bitswap: Service, @unchecked Sendable {
     /// Peers whose blocks are thrown away unread, and until when. Read on every loop.
     let ignored = Mutex<[PeerID: Instant]>([:])
 
-    public init(store: BlockStore, routing: (any ContentRouting)? = nil) {
+    /// All versions, best first, as they are offered and asked for.
+    public let protocols: [ProtocolID]
+
+    public convenience init(store: BlockStore, routing: (any ContentRouting)? = nil) {
+        self.init(store: store, routing: routing, protocols: BitswapVersion.protocols)
+    }
+
+    /// With fewer protocols than all.
+    init(store: BlockStore, routing: (any ContentRouting)? = nil, protocols: [ProtocolID]) {
         self.store = store
+        self.protocols = protocols
         self.routing = routing
         system = store.system
         home = store.system.home
         log = Log("bitswap", to: store.system.log)
         intake = BlockIntake(store: store)
     }
-
-    public var protocols: [ProtocolID] { BitswapVersion.protocols }
 
     public var limits: ServiceLimits { ServiceLimits(streamsPerPeer: BitswapLimits.streamsPerPeer) }
 

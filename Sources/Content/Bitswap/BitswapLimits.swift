@@ -41,6 +41,12 @@ public enum BitswapLimits {
     static let initialWindow = 32
     static let smallestWindow = 4
     static let largestWindow = 256
+    /// Of every so many wants of a session the first few are also asked of peers that are no members, of so many at most.
+    static let discoveryInterval = 64
+    static let discoveryRun = 4
+    static let discoveryPeers = 16
+    /// A session with so many members looks for no more.
+    static let membersPerSession = 16
     /// Wants of one session that are active; more wait in line.
     static let wantsPerSession = 512
     /// Wants of one session waiting in line; announcements beyond are forgotten, as they are only hints.

@@ -65,6 +65,9 @@ public final class BitswapSession: BlockSource, @unchecked Sendable {
         if home.isCurrent { announce(cids) } else { home.execute { self.announce(cids) } }
     }
 
+    /// Bytes of blocks that are held for the reader.
+    public var heldBytes: Int { get async { await home.run { self.readyBytes } } }
+
     /// Ends the session: what is under way is cancelled, waiting readers get `CancellationError`.
     public func close() async {
         await home.run {

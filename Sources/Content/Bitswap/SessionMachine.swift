@@ -77,6 +77,8 @@ struct SessionMachine: Machine {
     private struct Session {
         var members: [PeerID] = []
         var active = 0
+        /// Wants so far.
+        var started = 0
         var backlog = Deque<CID>()
     }
 
@@ -220,7 +222,22 @@ struct SessionMachine: Machine {
         nextOrder += 1
         wants[key] = Want(cid: cid, order: nextOrder, sessions: [id])
         sessions[id]?.active += 1
+        sessions[id]?.started += 1
         assign(key, now)
+        if session.started % BitswapLimits.discoveryInterval < BitswapLimits.discoveryRun { discover(key, session.members, now) }
+    }
+
+    /// Asks some peers that are no members whether they have the block: more members share the work.
+    private mutating func discover(_ key: Multihash, _ members: [PeerID], _ now: Instant) {
+        guard let want = wants[key], members.count < BitswapLimits.membersPerSession else { return }
+        let others = ordered(partners.keys).filter { peer in
+            partners[peer]?.version?.hasPresences == true && want.asked[peer] == nil && !members.contains(peer)
+        }
+        // Others each time, where there are many.
+        let first = others.isEmpty ? 0 : Int(want.order) % others.count
+        for offset in 0..<min(others.count, BitswapLimits.discoveryPeers) {
+            ask(others[(first + offset) % others.count], key, isBlock: false, now)
+        }
     }
 
     private mutating func closed(_ id: SessionID, _ now: Instant) {
