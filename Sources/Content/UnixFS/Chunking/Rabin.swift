@@ -35,24 +35,68 @@ struct Rabin: Sendable {
         }
         guard index < input.count else { return (input.count, false) }
         let start = index
-        let tables = RabinTables.shared
-        var digest = digest
-        while index < input.count {
-            let byte = input[index]
-            let leaving = index - start < Rabin.window ? history[index - start] : input[index - Rabin.window]
-            digest ^= tables.leaving[Int(leaving)]
-            let high = Int(truncatingIfNeeded: digest >> (Rabin.degree - 8))
-            digest = (digest << 8 | UInt64(byte)) ^ tables.reduction[high & 0xff]
-            index += 1
-            count += 1
-            if count >= minimum, digest & mask == 0 || count >= maximum {
-                reset()
-                return (index, true)
+        return RabinTables.shared.withPointers { tables in
+            while index < input.count {
+                if index - start >= Rabin.window, count >= minimum, canSearch(input.count - index) {
+                    if let hit = search(input, index, tables) {
+                        reset()
+                        return (hit + 1, true)
+                    }
+                    index += Rabin.lanes * Rabin.stride
+                    count += Rabin.lanes * Rabin.stride
+                    continue
+                }
+                let leaving = index - start < Rabin.window ? history[index - start] : input[index - Rabin.window]
+                digest = tables.roll(digest, leaving: leaving, entering: input[index])
+                index += 1
+                count += 1
+                if count >= minimum, digest & mask == 0 || count >= maximum {
+                    reset()
+                    return (index, true)
+                }
+            }
+            remember(input, from: start)
+            return (input.count, false)
+        }
+    }
+
+    // The fingerprint depends on the last 16 bytes only, and computing it on waiting for memory: so four stretches are searched at once,
+    // each `stride` bytes long, the earliest first. It pays where cuts are rare.
+    private static let lanes = 4
+    private static let stride = 512
+
+    private func canSearch(_ left: Int) -> Bool {
+        let bytes = Rabin.lanes * Rabin.stride
+        return left >= bytes && maximum - count > bytes && mask >= (1 << 13) - 1
+    }
+
+    /// The first of the next `lanes × stride` bytes from `index` after which the chunk ends; nil, with the fingerprint behind them, when it
+    /// ends after none of them.
+    private mutating func search(_ input: UnsafeRawBufferPointer, _ index: Int, _ tables: RabinTables.Pointers) -> Int? {
+        let stride = Rabin.stride
+        var digests = SIMD4<UInt64>(digest, 0, 0, 0)
+        for lane in 1..<Rabin.lanes {
+            let start = index + lane * stride
+            for position in start - Rabin.window..<start {
+                digests[lane] = tables.roll(digests[lane], leaving: 0, entering: input[position])
             }
         }
-        self.digest = digest
-        remember(input, from: start)
-        return (input.count, false)
+        var (first, second, third, fourth) = (digests[0], digests[1], digests[2], digests[3])
+        var hit = Int.max
+        for offset in index..<index + stride {
+            let (two, three, four) = (offset + stride, offset + 2 * stride, offset + 3 * stride)
+            first = tables.roll(first, leaving: input[offset - Rabin.window], entering: input[offset])
+            second = tables.roll(second, leaving: input[two - Rabin.window], entering: input[two])
+            third = tables.roll(third, leaving: input[three - Rabin.window], entering: input[three])
+            fourth = tables.roll(fourth, leaving: input[four - Rabin.window], entering: input[four])
+            guard first & mask == 0 || second & mask == 0 || third & mask == 0 || fourth & mask == 0 else { continue }
+            if first & mask == 0 { return offset }
+            if second & mask == 0 { hit = min(hit, two) }
+            if third & mask == 0 { hit = min(hit, three) }
+            if fourth & mask == 0 { hit = min(hit, four) }
+        }
+        digest = fourth
+        return hit == .max ? nil : hit
     }
 
     private mutating func reset() {
@@ -73,9 +117,9 @@ private struct RabinTables: Sendable {
     static let shared = RabinTables()
 
     /// What a byte that leaves the window contributed to the fingerprint.
-    var leaving: [UInt64] = []
+    private var leaving: [UInt64] = []
     /// What eight bits above the degree become, and the bits themselves, which it cancels.
-    var reduction: [UInt64] = []
+    private var reduction: [UInt64] = []
 
     init() {
         for byte in 0..<UInt64(256) {
@@ -87,7 +131,7 @@ private struct RabinTables: Sendable {
         }
     }
 
-    static func remainder(_ value: UInt64) -> UInt64 {
+    private static func remainder(_ value: UInt64) -> UInt64 {
         var value = value
         var bit: UInt64 = 63
         while bit >= Rabin.degree {
@@ -95,5 +139,26 @@ private struct RabinTables: Sendable {
             bit -= 1
         }
         return value
+    }
+
+    /// The tables without bounds checks: an index is a byte, or the eight bits of a fingerprint above 45.
+    struct Pointers {
+        let leaving: UnsafePointer<UInt64>
+        let reduction: UnsafePointer<UInt64>
+
+        @inline(__always)
+        func roll(_ digest: UInt64, leaving byte: UInt8, entering: UInt8) -> UInt64 {
+            let digest = digest ^ leaving[Int(byte)]
+            return (digest << 8 | UInt64(entering)) ^ reduction[Int(digest >> (Rabin.degree - 8) & 0xff)]
+        }
+    }
+
+    func withPointers<R>(_ body: (Pointers) -> R) -> R {
+        leaving.withUnsafeBufferPointer { leaving in
+            reduction.withUnsafeBufferPointer { reduction in
+                guard let first = leaving.baseAddress, let second = reduction.baseAddress else { preconditionFailure("tables are not empty") }
+                return body(Pointers(leaving: first, reduction: second))
+            }
+        }
     }
 }
