@@ -25,7 +25,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     /// Read transactions at once: threads that read, nested reads and the pins of flushes.
     static let readerLimit: UInt32 = 510
     /// Mapped pages count as resident memory once touched; after reading this much they are given back to the page cache.
-    private static let trimInterval = 24 << 20
+    private static let trimInterval = 8 << 20
 
     let pointer: OpaquePointer
     let path: String
@@ -34,6 +34,9 @@ final class LMDBEnvironment: @unchecked Sendable {
     private let tables: [String: MDB_dbi]
     private let pool = Monitor(Pool())
     private let touched = Mutex(Touched())
+    // Only the writing thread.
+    private var written = 0
+    private let map: UnsafeMutableRawBufferPointer?
 
     init(path: String, tables: [Table], capacity: Int) throws(StoreError) {
         self.path = path
@@ -53,6 +56,7 @@ final class LMDBEnvironment: @unchecked Sendable {
             var descriptor: mdb_filehandle_t = -1
             try Self.check(mdb_env_get_fd(pointer, &descriptor), path)
             self.descriptor = descriptor
+            map = Self.findMap(descriptor)
             self.tables = try Self.openTables(tables, pointer, path)
         } catch {
             mdb_env_close(pointer)
@@ -149,6 +153,34 @@ final class LMDBEnvironment: @unchecked Sendable {
         let mask = ~(UInt(pageSize) - 1)
         // Whoever is reading there just takes the pages from the cache again.
         madvise(UnsafeMutableRawPointer(bitPattern: stretch.low & mask), Int(stretch.high - (stretch.low & mask)), MADV_DONTNEED)
+    }
+
+    /// Notes what a commit wrote, and now and then unmaps everything: the walks to where things go map pages of the tree, each with its
+    /// neighbours, and a long import would collect them all. Only on the writing thread.
+    func noteWritten(_ bytes: Int) {
+        written += bytes
+        guard written >= Self.trimInterval else { return }
+        written = 0
+        if let map { madvise(map.baseAddress, map.count, MADV_DONTNEED) }
+    }
+
+    /// Where the file `descriptor` is mapped: LMDB does not tell.
+    private static func findMap(_ descriptor: Int32) -> UnsafeMutableRawBufferPointer? {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, let maps = fopen("/proc/self/maps", "re") else { return nil }
+        defer { fclose(maps) }
+        var line: UnsafeMutablePointer<CChar>?
+        var capacity = 0
+        defer { free(line) }
+        while getline(&line, &capacity, maps) > 0, let text = line.map({ String(cString: $0) }) {
+            // 7f0c2c000000-7f0c2c021000 rw-p 00000000 08:01 12345 path
+            let fields = text.split(separator: " ", omittingEmptySubsequences: true)
+            guard fields.count > 5, UInt64(fields[4]) == UInt64(status.st_ino) else { continue }
+            let ends = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+            guard ends.count == 2, ends[1] > ends[0] else { continue }
+            return UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(bitPattern: ends[0]), count: Int(ends[1] - ends[0]))
+        }
+        return nil
     }
 
     // MARK: The end

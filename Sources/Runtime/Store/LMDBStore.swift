@@ -219,6 +219,7 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
             for write in done { write.finish(LMDBEnvironment.error(code, path)) }
             return ([], rest)
         }
+        environment.noteWritten(writer.bytes)
         if writer.changes > 0 {
             // At least the path to the root was written anew.
             unflushed += writer.bytes + 4 * environment.pageSize
