@@ -83,12 +83,17 @@ class P2PD:
         self.process = subprocess.Popen(
             [binary, "-listen", "/unix" + self.path, "-hostAddrs", f"/ip4/127.0.0.1/tcp/{port}", "-bootstrapPeers", "", "-idleTimeout", "0"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        for _ in range(200):
-            if os.path.exists(self.path):
-                break
-            time.sleep(0.05)
-        self.peer = self.identify()
+        self.peer = self.first_answer()
         self.address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{self.peer}"
+
+    def first_answer(self):
+        """Its PeerID, as soon as it listens."""
+        for _ in range(400):
+            try:
+                return self.identify()
+            except (FileNotFoundError, ConnectionRefusedError):
+                time.sleep(0.05)
+        raise RuntimeError("p2pd does not start")
 
     def stop(self):
         self.process.terminate()

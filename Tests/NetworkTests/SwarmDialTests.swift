@@ -243,6 +243,35 @@ import WaggleStack
         }
     }
 
+    /// A peer that spoke our first channel is offered nothing else the next time, which saves a round trip; if it has lost it, the dial still succeeds.
+    @Test func remembersTheChannel() throws {
+        let world = World(seed: 15)
+        try world.run {
+            let server = try await world.listening("server", policy: .prefer)
+            let client = try world.swarm("client", policy: .prefer)
+            let dialable = server.dialable
+            func connect() async throws -> (Connection, Duration) {
+                let start = world.now
+                let connection = try await client.connect(dialable)
+                return (connection, world.now - start)
+            }
+            let (first, slow) = try await connect()
+            #expect(first.security.isPostQuantum)
+            await client.disconnect(server.localPeer)
+            let (second, fast) = try await connect()
+            #expect(second.security.isPostQuantum)
+            #expect(slow - fast > .milliseconds(8))
+            await client.disconnect(server.localPeer)
+            await server.close()
+            let classical = try world.swarm("server", key: server.identity.key, policy: .classical)
+            try await classical.listen(on: dialable.withoutPeerID!)
+            let (third, _) = try await connect()
+            #expect(!third.security.isPostQuantum)
+            await client.close()
+            await classical.close()
+        }
+    }
+
     @Test func listensOnWhatItSays() throws {
         let world = World(seed: 12)
         try world.run {

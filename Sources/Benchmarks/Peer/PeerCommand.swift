@@ -9,7 +9,7 @@ import WaggleServices
 ///
 /// ```
 /// peer listen [--listen MULTIADDR]… [--policy classical|prefer|require]      until SIGTERM
-/// peer dial MULTIADDR [--policy …] ACTION…                                   identify  ping:N  echo:BYTES:STREAMS  halfclose:BYTES:STREAMS  perf:UP:DOWN  streams:N
+/// peer dial MULTIADDR [--policy …] ACTION…                                   identify  ping:N  echo:BYTES:STREAMS  halfclose:BYTES:STREAMS  perf:UP:DOWN  streams:N  connects:N
 /// ```
 enum PeerCommand {
     static func run(_ arguments: [String]) throws {
@@ -118,6 +118,17 @@ enum PeerCommand {
             let result = try await perf.measure(connection.peer, upload: UInt64(up), download: UInt64(down))
             Line("perf").add("upload MB/s", up == 0 ? 0 : Double(up) / result.upload.seconds / 1e6)
                 .add("download MB/s", down == 0 ? 0 : Double(down) / result.download.seconds / 1e6).print()
+        case "connects":
+            let peer = connection.peer
+            let clock = ContinuousClock()
+            var times: [Int] = []
+            for _ in 0..<max(1, try number(1, 100)) {
+                await node.swarm.disconnect(peer)
+                times.append(try await clock.measure { _ = try await node.swarm.connect(to: peer, ignoringBackOff: true) }.microseconds)
+            }
+            times.sort()
+            Line("connects").add("count", times.count).add("minimum µs", times[0]).add("median µs", times[times.count / 2])
+                .add("maximum µs", times[times.count - 1]).print()
         case "streams":
             let count = try number(1, 1000)
             let time = try await connection.loop.run { () async throws -> Duration in
