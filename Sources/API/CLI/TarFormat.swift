@@ -7,10 +7,39 @@ package enum TarFormat {
     package struct Metadata: Hashable, Sendable {
         package var mode: UInt32?
         package var seconds: Int64?
+        /// After that second.
+        package var nanoseconds: UInt32
 
-        package init(mode: UInt32? = nil, seconds: Int64? = nil) {
+        package init(mode: UInt32? = nil, seconds: Int64? = nil, nanoseconds: UInt32 = 0) {
             self.mode = mode
             self.seconds = seconds
+            self.nanoseconds = nanoseconds
+        }
+
+        /// The time as a pax record writes it: decimal seconds, negative ones with their fraction counted downwards.
+        var decimal: String {
+            let (seconds, fraction) = (seconds ?? 0, nanoseconds)
+            guard fraction > 0 else { return seconds.description }
+            let isNegative = seconds < 0
+            let digits = String(isNegative ? 1_000_000_000 - fraction : fraction)
+            let whole = isNegative ? (seconds + 1).magnitude.description : seconds.description
+            return (isNegative ? "-" : "") + whole + "." + String(repeating: "0", count: 9 - digits.utf8.count) + digits
+        }
+
+        /// Takes the time from a pax record; digits behind the ninth are dropped. False when it is none.
+        mutating func setTime(_ text: String) -> Bool {
+            let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+            let fraction = parts.count == 2 ? parts[1].prefix(9) : ""
+            guard let whole = Int64(parts[0]) ?? (parts[0] == "-" ? 0 : nil), fraction.allSatisfy({ $0.isASCII && $0.isNumber }) else {
+                return false
+            }
+            let padded = fraction + String(repeating: "0", count: 9 - fraction.count)
+            guard let nanoseconds = UInt32(padded) else { return false }
+            let countsDown = nanoseconds > 0 && text.hasPrefix("-")
+            guard !countsDown || whole > .min else { return false }
+            self.seconds = countsDown ? whole - 1 : whole
+            self.nanoseconds = countsDown ? 1_000_000_000 - nanoseconds : nanoseconds
+            return true
         }
     }
 
@@ -31,7 +60,9 @@ package enum TarFormat {
         if path.utf8.count > 100 || !isASCII(path) { records += record("path", path) }
         if target.utf8.count > 100 || !isASCII(target) { records += record("linkpath", target) }
         if size >= 1 << 33 { records += record("size", size.description) }
-        if let seconds = metadata.seconds, seconds < 0 || seconds >= 1 << 33 { records += record("mtime", seconds.description) }
+        if let seconds = metadata.seconds, seconds < 0 || seconds >= 1 << 33 || metadata.nanoseconds > 0 {
+            records += record("mtime", metadata.decimal)
+        }
         var writer = ByteWriter(capacity: 1536)
         if !records.isEmpty {
             block(&writer, "PaxHeaders.0/entry", UInt8(ascii: "x"), UInt64(records.utf8.count), "", Metadata())
@@ -221,7 +252,9 @@ package final class TarExtractor {
         }
         let path = pax["path"] ?? text(0..<100)
         let link = pax["linkpath"] ?? text(157..<257)
-        let metadata = TarFormat.Metadata(mode: UInt32(try octal(100..<108)) & 0o7777, seconds: Int64(clamping: try octal(136..<148)))
+        var metadata = TarFormat.Metadata(
+            mode: UInt32(truncatingIfNeeded: try octal(100..<108)) & 0o7777, seconds: Int64(clamping: try octal(136..<148)))
+        if let time = pax["mtime"], !metadata.setTime(time) { throw TarError.malformed }
         pax = [:]
         try entry(block[156], path, link, size, padding, metadata)
     }
@@ -241,6 +274,8 @@ package final class TarExtractor {
                 try files.remove(place)
             }
             try files.makeSymbolicLink(place, target: link)
+            // A link has a time, but no mode of its own.
+            try apply(TarFormat.Metadata(seconds: metadata.seconds, nanoseconds: metadata.nanoseconds), place)
         case UInt8(ascii: "0"), 0:
             if let status = try files.status(place) {
                 if status.kind == .directory { throw FileError.isDirectory(path: place) }
@@ -295,7 +330,14 @@ package final class TarExtractor {
     }
 
     private func apply(_ metadata: TarFormat.Metadata, _ path: String) throws {
-        let modified = metadata.seconds.flatMap { $0 == 0 ? nil : WallTime(nanoseconds: $0.multipliedReportingOverflow(by: 1_000_000_000).partialValue) }
+        var modified: WallTime?
+        if let seconds = metadata.seconds, seconds != 0 || metadata.nanoseconds != 0 {
+            let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+            let (time, carries) = whole.addingReportingOverflow(Int64(metadata.nanoseconds))
+            // Times beyond the year 2262 cannot be told.
+            if !overflow, !carries { modified = WallTime(nanoseconds: time) }
+        }
+        guard modified != nil || metadata.mode != nil else { return }
         try files.setStatus(path, mode: metadata.mode, modified: modified)
     }
 }

@@ -63,7 +63,8 @@ private struct ArchiveWriter {
     private func text(_ path: [String]) -> String { ([name] + path).joined(separator: "/") }
 
     private func own(_ metadata: UnixFSMetadata) -> TarFormat.Metadata {
-        TarFormat.Metadata(mode: metadata.mode, seconds: metadata.modified?.seconds)
+        TarFormat.Metadata(
+            mode: metadata.mode, seconds: metadata.modified?.seconds, nanoseconds: metadata.modified?.nanoseconds ?? 0)
     }
 }
 

@@ -118,7 +118,8 @@ struct LinuxFiles: FileSystem {
             nanoseconds += 1_000_000_000
         }
         let times = [timespec(tv_sec: 0, tv_nsec: Int((1 << 30) - 2)), timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds))]
-        if utimensat(AT_FDCWD, path, times, 0) != 0 { throw FileError(errno: errno, path) }
+        // A symbolic link gets the time itself.
+        if utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) != 0 { throw FileError(errno: errno, path) }
     }
 
     func list(_ path: String) throws(FileError) -> [String] {
