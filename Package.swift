@@ -39,6 +39,7 @@ let package = Package(
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
         .target(name: "CKernels", path: "Sources/CKernels", cSettings: [.unsafeFlags(["-O3"])]),
+        .target(name: "CBaseline", path: "Sources/CBaseline", cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])]),
         .target(name: "CLinux", path: "Sources/CLinux", cSettings: [.define("_GNU_SOURCE")]),
 
         // The stack, bottom up.
@@ -59,7 +60,7 @@ let package = Package(
         .executableTarget(
             name: "waggle", dependencies: ["WaggleAPI", "WaggleRuntime"], path: "Sources/waggle", swiftSettings: settings),
         .executableTarget(
-            name: "waggle-bench", dependencies: ["WaggleAssembly", "WaggleRuntime", "WaggleCryptography", "COpenSSL"],
+            name: "waggle-bench", dependencies: ["WaggleAssembly", "WaggleRuntime", "WaggleCryptography", "COpenSSL", "CBaseline"],
             path: "Sources/Benchmarks", swiftSettings: settings),
 
         .executableTarget(

@@ -9,6 +9,7 @@ struct Benchmarks {
         ("channel", { try ChannelBenchmark.run() }),
         ("connection", { try ConnectionBenchmark.run() }),
         ("content", { try await ContentBenchmark.run() }),
+        ("loop", { try LoopBenchmark.run() }),
     ]
 
     nonisolated static func main() async throws {

@@ -85,6 +85,8 @@ public final class LinuxSystem: System {
     /// Lets a closed pipe be an error instead of the end of the process.
     public static func ignoreBrokenPipes() { _ = clinux_ignore_signal(SIGPIPE) }
 
+    // MARK: Entry
+
     /// Runs `body` as a task on the first loop and blocks the calling thread until it has ended: the way from a synchronous `main`
     /// into the system. Not from a loop.
     public func runBlocking<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) throws -> R {

@@ -107,3 +107,98 @@ import WaggleBase
 
     final class Order: @unchecked Sendable { var values: [Int] = [] }
 }
+
+/// What is built on loops: waiters, alarms, scopes.
+@Suite struct WaitingBehaviour {
+    @Test(arguments: Stage.allCases) func waitersWakeInOrder(_ stage: Stage) async throws {
+        try await stage.play { scene in
+            let waiter = Waiter(on: scene.loop)
+            let order = LoopBehaviour.Order()
+            let scope = TaskScope()
+            for index in 0..<5 {
+                scope.spawn(on: scene.loop) {
+                    do { try await waiter.wait() } catch { return order.values.append(-1) }
+                    order.values.append(index)
+                }
+            }
+            await onceThrough(scene.loop)
+            #expect(waiter.isAwaited)
+            waiter.wakeOne()
+            await onceThrough(scene.loop)
+            #expect(order.values == [0])
+            waiter.wake()
+            await scope.drain()
+            #expect(order.values == [0, 1, 2, 3, 4] && !waiter.isAwaited)
+            waiter.wake()
+            waiter.wakeOne()
+        }
+    }
+
+    /// Cancelling one of several waiting tasks leaves the others waiting.
+    @Test(arguments: Stage.allCases) func waitersAreCancelledOneByOne(_ stage: Stage) async throws {
+        try await stage.play { scene in
+            let waiter = Waiter(on: scene.loop)
+            let order = LoopBehaviour.Order()
+            let scopes = (0..<3).map { _ in TaskScope() }
+            for (index, scope) in scopes.enumerated() {
+                scope.spawn(on: scene.loop) {
+                    do { try await waiter.wait() } catch { return order.values.append(-index) }
+                    order.values.append(index)
+                }
+            }
+            await onceThrough(scene.loop)
+            await scopes[2].close()
+            #expect(order.values == [-2] && waiter.isAwaited)
+            await scopes[0].close()
+            #expect(waiter.isAwaited)
+            waiter.wake()
+            await scopes[1].drain()
+            #expect(order.values == [-2, 0, 1] && !waiter.isAwaited)
+            let late = await withTaskGroup(of: Bool.self) { group in
+                group.cancelAll()
+                group.addTask {
+                    do { try await waiter.wait() } catch { return true }
+                    return false
+                }
+                return await group.next() ?? false
+            }
+            #expect(late && !waiter.isAwaited)
+        }
+    }
+
+    @Test(arguments: Stage.allCases) func alarmsMove(_ stage: Stage) async throws {
+        try await stage.play { scene in
+            let loop = scene.loop
+            let rang = Waiter(on: loop)
+            let alarm = Alarm(on: loop) { rang.wake() }
+            let start = loop.now
+            alarm.set(start + .milliseconds(1))
+            alarm.set(start + .milliseconds(4))
+            try await rang.wait()
+            #expect(loop.now - start >= .milliseconds(4))
+            alarm.set(start + .seconds(3600))
+            alarm.set(loop.now + .milliseconds(1))
+            try await rang.wait()
+            #expect(loop.now - start < .seconds(3600))
+            alarm.set(loop.now + .milliseconds(1))
+            alarm.set(nil)
+            alarm.set(loop.now + .milliseconds(1))
+            alarm.stop()
+            alarm.set(loop.now)
+            try await loop.sleep(until: loop.now + .milliseconds(3))
+            #expect(!rang.isAwaited)
+        }
+    }
+
+    @Test(arguments: Stage.allCases) func closedScopesRefuse(_ stage: Stage) async throws {
+        try await stage.play { scene in
+            let scope = TaskScope()
+            let forever = Waiter(on: scene.loop)
+            for _ in 0..<10 { scope.spawn(on: scene.loop) { do { try await forever.wait() } catch {} } }
+            #expect(scope.count == 10)
+            await scope.close()
+            #expect(scope.count == 0 && !scope.spawn(on: scene.loop) { Issue.record("started") })
+            await scope.drain()
+        }
+    }
+}

@@ -6,14 +6,21 @@
 /// ```
 /// Nothing else runs on the loop between the check and the parking, so no wake-up is lost.
 public final class Waiter: @unchecked Sendable {
+    private struct Parked {
+        let id: UInt64
+        let continuation: UnsafeContinuation<Bool, Never>
+    }
+
     private let loop: any EventLoop
-    private var parked: [(id: UInt64, continuation: UnsafeContinuation<Bool, Never>)] = []
+    // Nearly always one task waits; its place costs no memory of its own. The others came after it.
+    private var first: Parked?
+    private var others: [Parked] = []
     private var nextID: UInt64 = 0
 
     public init(on loop: any EventLoop) { self.loop = loop }
 
     /// Whether any task is parked here.
-    public var isAwaited: Bool { !parked.isEmpty }
+    public var isAwaited: Bool { first != nil }
 
     /// Suspends until `wake`. Must be called on the loop, from a task of the loop.
     public func wait() async throws(CancellationError) {
@@ -21,7 +28,7 @@ public final class Waiter: @unchecked Sendable {
         nextID &+= 1
         let woken = await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
-                if Task.isCancelled { continuation.resume(returning: false) } else { parked.append((id, continuation)) }
+                if Task.isCancelled { continuation.resume(returning: false) } else { park(Parked(id: id, continuation: continuation)) }
             }
         } onCancel: {
             loop.execute { self.abandon(id) }
@@ -29,21 +36,34 @@ public final class Waiter: @unchecked Sendable {
         if !woken { throw CancellationError() }
     }
 
+    private func park(_ task: Parked) {
+        if first == nil { first = task } else { others.append(task) }
+    }
+
     /// Wakes every parked task.
     public func wake() {
-        guard !parked.isEmpty else { return }
-        let woken = parked
-        parked.removeAll(keepingCapacity: true)
-        for waiter in woken { waiter.continuation.resume(returning: true) }
+        guard let first else { return }
+        self.first = nil
+        if others.isEmpty { return first.continuation.resume(returning: true) }
+        let others = self.others
+        self.others = []
+        first.continuation.resume(returning: true)
+        for task in others { task.continuation.resume(returning: true) }
     }
 
     /// Wakes the task that has waited longest.
     public func wakeOne() {
-        if !parked.isEmpty { parked.removeFirst().continuation.resume(returning: true) }
+        guard let first else { return }
+        self.first = others.isEmpty ? nil : others.removeFirst()
+        first.continuation.resume(returning: true)
     }
 
     private func abandon(_ id: UInt64) {
-        guard let index = parked.firstIndex(where: { $0.id == id }) else { return }
-        parked.remove(at: index).continuation.resume(returning: false)
+        if let first, first.id == id {
+            self.first = others.isEmpty ? nil : others.removeFirst()
+            first.continuation.resume(returning: false)
+        } else if let index = others.firstIndex(where: { $0.id == id }) {
+            others.remove(at: index).continuation.resume(returning: false)
+        }
     }
 }

@@ -14,7 +14,7 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
     /// What may wait for a flush, in bytes and nanoseconds, before one is made without being asked for: until then a crash of
     /// the machine may lose it, and LMDB cannot reuse pages.
     private static let unflushedLimit = ByteCount.mebibytes(64)
-    private static let unflushedTime: UInt64 = 2_000_000_000
+    static let unflushedTime: UInt64 = 2_000_000_000
     /// Flushes that may wait for the flusher. Each pins a read transaction.
     private static let flushLimit = 64
 
@@ -46,6 +46,7 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
     }
 
     private let path: String
+    private let flushInterval: UInt64
     private let lock: any FileLock
     private let environment: LMDBEnvironment
     private let monitor = Monitor(State())
@@ -56,8 +57,13 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
     private var unflushed = 0
     private var unflushedSince: UInt64?
 
-    init(path: String, tables: [Table], capacity: Int, boot: String = DurableMark.currentBoot()) throws(StoreError) {
+    /// `boot` names this start of the machine; `flushInterval` is in nanoseconds.
+    init(
+        path: String, tables: [Table], capacity: Int, boot: String = DurableMark.currentBoot(),
+        flushInterval: UInt64 = LMDBStore.unflushedTime
+    ) throws(StoreError) {
         self.path = path
+        self.flushInterval = flushInterval
         do throws(FileError) {
             let files = LinuxFiles()
             try files.makeDirectory(path, mode: 0o700)
@@ -170,7 +176,7 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
             return state.isClosing ? .end : nil
         }
         guard let since = unflushedSince else { return monitor.wait(take) }
-        return monitor.wait(until: since + Self.unflushedTime, take) ?? .flush
+        return monitor.wait(until: since + flushInterval, take) ?? .flush
     }
 
     private func commit(_ writes: [Write]) {
