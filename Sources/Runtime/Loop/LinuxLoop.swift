@@ -25,7 +25,7 @@ final class LinuxLoop: EventLoop, @unchecked Sendable {
     private let wakeUp: Int32
     private var local = WorkRing()
     private var timers = TimerQueue()
-    private let remote = Mutex(Remote())
+    private let remote = Lock(Remote())
     private let hasRemote = Atomic(false)
     private var time: Instant
     // Sources closed in this turn: events that name them may still be in hand.
