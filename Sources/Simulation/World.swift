@@ -34,7 +34,7 @@ public final class World: @unchecked Sendable {
         // Lets the tasks that are left end, so that they free what they hold.
         control.die()
         for host in hosts where host.isUp { host.stop() }
-        loop.drain()
+        loop.end()
         fabric.clear()
         for host in hosts { host.forget() }
     }

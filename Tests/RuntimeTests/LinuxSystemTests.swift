@@ -31,6 +31,7 @@ import WaggleTestSupport
                 #expect(try await wire.read() == [])
                 wire.close()
             }
+            listener.close()
         }
         #expect(seen.withLock { $0.values.sorted() } == [2, 2, 2, 2])
         system.shutdown()

@@ -46,7 +46,7 @@ final class SimulatedLoop: @unchecked Sendable {
     enum Stop { case done, idle, late, livelock }
 
     /// Runs until `isDone`, until nothing is left, or until the next timer is later than `limit`.
-    func drive(until limit: Instant, isDone: () -> Bool) -> Stop {
+    func drive(until limit: Instant, threshold: Int = livelockThreshold, isDone: () -> Bool) -> Stop {
         precondition(!driving.exchange(true, ordering: .acquiring), "a world is run inside its own run")
         defer { driving.store(false, ordering: .releasing) }
         var steps = 0
@@ -54,7 +54,7 @@ final class SimulatedLoop: @unchecked Sendable {
             if isDone() { return .done }
             if let work = ready.withLock({ $0.popFirst() }) {
                 steps += 1
-                if steps > Self.livelockThreshold { return .livelock }
+                if steps > threshold { return .livelock }
                 run(work)
                 continue
             }
@@ -76,8 +76,15 @@ final class SimulatedLoop: @unchecked Sendable {
 
     /// Runs what is ready, without letting time go on.
     func drain() {
-        guard !driving.load(ordering: .relaxed) else { return }
+        guard !isCurrent else { return }
         _ = drive(until: now) { false }
+    }
+
+    /// Lets what has been cancelled end, and forgets what is left.
+    func end() {
+        guard !isCurrent else { return }
+        _ = drive(until: now + .seconds(1), threshold: 1_000_000) { false }
+        timers = TimerQueue()
     }
 
     private func run(_ work: Work) {
