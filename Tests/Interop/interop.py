@@ -309,7 +309,8 @@ def tree_digest(folder):
         for root, _, names in os.walk(folder) for name in names)
 
 
-SIZES = [0, 1, 262_144, 262_145, 10 * MB, 256 * MB]
+# Nothing, one chunk and a byte more, one full node of 174 links and one link more, and 256 MB.
+SIZES = [0, 1, 262_144, 262_145, 174 * 262_144, 175 * 262_144, 256 * MB]
 
 
 def cat_from_kubo(peers):
@@ -342,8 +343,10 @@ def kubo_gets(peers):
 
 def make_tree(folder):
     os.makedirs(os.path.join(folder, "inner", "deep"))
-    for index in range(40):
-        make_file(os.path.join(folder, f"file {index}"), index * 10_007)
+    for index in range(300):
+        place = os.path.join(folder, f"folder {index % 9}", "ä" * (index % 4 + 1))
+        os.makedirs(place, exist_ok=True)
+        make_file(os.path.join(place, f"file-{index}"), index * 31)
     make_file(os.path.join(folder, "inner", "ä ö ü"), 5)
     make_file(os.path.join(folder, "inner", "deep", "large"), 3 * MB)
 
@@ -351,6 +354,9 @@ def make_tree(folder):
 def trees(peers):
     ours = os.path.join(peers.work, "tree")
     make_tree(ours)
+    cid = peers.daemon.run("add", "-r", "--quieter", ours)
+    expect(peers.kubo.ask("add", ours) == cid, "the CIDs of a tree differ")
+    make_file(os.path.join(ours, "new"), 1000)
     cid = peers.daemon.run("add", "-r", "--quieter", ours)
     theirs = os.path.join(peers.work, "their-tree")
     peers.kubo.ask("get", cid, theirs)
