@@ -75,7 +75,7 @@ let package = Package(
         tests("Cryptography", ["WaggleCryptography", "WaggleFormats", "COpenSSL", "CKernels"]),
         .target(name: "WaggleTestSupport", dependencies: ["WaggleBase"], path: "Tests/Support", swiftSettings: settings),
         tests("Simulation", ["WaggleSimulation", "WaggleTestSupport"]),
-        tests("Runtime", ["WaggleRuntime", "WaggleSimulation", "WaggleTestSupport"]),
+        tests("Runtime", ["WaggleRuntime", "WaggleSimulation", "WaggleStack", "WaggleTestSupport"]),
         tests("Network", ["WaggleNetwork", "WaggleStack", "WaggleSimulation"]),
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),

@@ -11,14 +11,17 @@ struct BenchmarkNode: Sendable {
     let system: LinuxSystem
     let swarm: Swarm
 
-    init() throws {
-        system = LinuxSystem(loops: 1)
+    init(on system: LinuxSystem = LinuxSystem(loops: 1)) throws {
+        self.system = system
         let identity = LocalIdentity(try IdentityKeyPair(ed25519Seed: SecureBytes(Bytes(system.randomBytes(32)).span)))
         let keys = try NoiseKeys(identity: identity, secret: SecureBytes(Bytes(system.randomBytes(32)).span))
         var configuration = SwarmConfiguration(channels: ChannelCatalog.channels(.require, keys), muxers: [Yamux()])
         configuration.policy = .require
         configuration.limits.streamsPerConnection = 2048
         configuration.limits.streamsPerPeer = 4096
+        configuration.limits.connections = 4096
+        configuration.limits.inboundConnections = 4096
+        configuration.trimming.highWater = nil
         swarm = Swarm(
             system: system, identity: identity, configuration: configuration, transports: [TCP()],
             addressBook: try AddressBook(system: system))
@@ -56,7 +59,7 @@ enum BenchmarkPeer {
 
     static func run() throws {
         let node = try BenchmarkNode()
-        node.swarm.register(BenchmarkService())
+        node.swarm.register(BenchmarkService(node.system))
         let addresses = try node.wait { try await node.swarm.listen(on: try Multiaddr(parsing: "/ip4/127.0.0.1/tcp/0")) }
         node.swarm.start()
         guard let address = addresses.first else { return }
@@ -82,9 +85,14 @@ enum BenchmarkPeer {
 /// What the other process serves.
 final class BenchmarkService: Service {
     static let sink: ProtocolID = "/bench/sink", source: ProtocolID = "/bench/source", echo: ProtocolID = "/bench/echo"
-    static let usage: ProtocolID = "/bench/usage"
+    static let usage: ProtocolID = "/bench/usage", memory: ProtocolID = "/bench/memory", port: ProtocolID = "/bench/port"
 
-    var protocols: [ProtocolID] { [Self.sink, Self.source, Self.echo, Self.usage] }
+    private let system: LinuxSystem
+    private let plain = PlainSink()
+
+    init(_ system: LinuxSystem) { self.system = system }
+
+    var protocols: [ProtocolID] { [Self.sink, Self.source, Self.echo, Self.usage, Self.memory, Self.port] }
     var limits: ServiceLimits { ServiceLimits(streamsPerPeer: 4096, streams: 4096) }
 
     static let block = Bytes(count: 256 << 10) { buffer in
@@ -102,6 +110,10 @@ final class BenchmarkService: Service {
             try await Self.send(size, on: stream)
         case Self.usage:
             try await stream.write(Bytes(utf8: "\(BenchmarkNode.usage)"))
+        case Self.memory:
+            try await stream.write(Bytes(utf8: "\(system.residentMemory)"))
+        case Self.port:
+            try await stream.write(Bytes(utf8: "\(plain.port)"))
         default:
             while let bytes = try await stream.read() { try await stream.write(bytes) }
         }

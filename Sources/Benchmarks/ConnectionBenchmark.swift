@@ -3,6 +3,7 @@ import WaggleBase
 import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
+import WaggleRuntime
 
 /// One connection (TCP, hybrid Noise, yamux) between two processes on loopback: throughput, round trips, new streams.
 enum ConnectionBenchmark {
@@ -19,6 +20,8 @@ enum ConnectionBenchmark {
             let connection = try await node.swarm.connect(address)
             print("    over \(connection.security.channel)")
             let limit = ceiling / Double(blockSize)
+            let port = Int(try await ask(BenchmarkService.port, connection))
+            Measure.printRate("plain sockets, one way", bytes: 1 << 30, PlainSink.send(1 << 30, to: UInt16(port)) * 1e9)
             for streams in [1, 100] {
                 for kind in Direction.allCases {
                     let size = 1 << 30
@@ -37,6 +40,7 @@ enum ConnectionBenchmark {
             try await roundTrips(connection)
             try await newStreams(connection, atOnce: 1, count: 10_000)
             try await newStreams(connection, atOnce: 32, count: 20_000)
+            try await idleMemory(connection, address)
             connection.close(.normal)
         }
     }
@@ -101,10 +105,35 @@ enum ConnectionBenchmark {
         }
     }
 
-    private static func peerUsage(_ connection: Connection) async throws -> Double {
-        let stream = try await connection.openStream([BenchmarkService.usage])
+    private static func peerUsage(_ connection: Connection) async throws -> Double { try await ask(BenchmarkService.usage, connection) }
+
+    /// A number that the other process says.
+    private static func ask(_ question: ProtocolID, _ connection: Connection) async throws -> Double {
+        let stream = try await connection.openStream([question])
         stream.finish()
         return Double(try await stream.readAll(limit: .kibibytes(1)).utf8 ?? "") ?? 0
+    }
+
+    /// What connections cost the other process that nobody uses.
+    private static func idleMemory(_ connection: Connection, _ address: Multiaddr) async throws {
+        let count = 400
+        // Nodes of their own, so that each is another peer.
+        let system = LinuxSystem(loops: 1)
+        var nodes: [BenchmarkNode] = []
+        func connect(_ count: Int) async throws {
+            for _ in 0..<count {
+                let node = try BenchmarkNode(on: system)
+                _ = try await node.swarm.connect(address)
+                nodes.append(node)
+            }
+        }
+        // The first ones fill what all share.
+        try await connect(50)
+        let before = try await ask(BenchmarkService.memory, connection)
+        try await connect(count)
+        let after = try await ask(BenchmarkService.memory, connection)
+        print("an idle connection takes \(Measure.text((after - before) / Double(count) / 1024)) KB there")
+        for node in nodes { await node.swarm.close() }
     }
 
     // MARK: Small things

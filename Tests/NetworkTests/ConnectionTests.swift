@@ -266,10 +266,11 @@ struct ConnectionTests {
     @Test func whatWasWrittenIsSentBeforeTheEnd() throws {
         try ConnectionPair.run { pair in
             let size = 200_000
+            let taken = Mutex(0)
             pair.farRouter.serve("/take") { stream in
                 let bytes = try await stream.readAll(limit: .mebibytes(1))
                 #expect(bytes == pattern(size))
-                pair.world.note("taken")
+                taken.withLock { $0 = bytes.count }
             }
             let stream = try await pair.near.openStream(["/take"])
             try await stream.write(pattern(size))
@@ -278,6 +279,22 @@ struct ConnectionTests {
             await pair.near.closed()
             await pair.far.drained()
             #expect(pair.farRouter.open == 0 && pair.far.closeReason == .remote(code: 0))
+            #expect(taken.withLock { $0 } == size)
+        }
+    }
+
+    /// A handler that does not look at its stream is cancelled some time after the end.
+    @Test func handlersDoNotOutliveTheirConnection() throws {
+        try ConnectionPair.run { pair in
+            pair.farRouter.serve("/sleep") { stream in
+                try await stream.connection.loop.sleep(until: stream.connection.loop.now + .seconds(1000))
+            }
+            let stream = try await pair.near.openStream(["/sleep"])
+            try await stream.write("x")
+            try await pair.world.sleep(for: .seconds(1))
+            pair.near.close(.normal)
+            await pair.far.drained()
+            #expect(pair.farRouter.open == 0 && pair.world.elapsed < .seconds(10))
         }
     }
 
@@ -451,6 +468,24 @@ struct ConnectionTests {
                 try await world.sleep(for: .seconds(10))
             }
             #expect(connection.streamCount == 0 && peer.yamux.resets[id] == 0)
+        }
+    }
+
+    /// Streams that come and go behind one that stays.
+    @Test func deadlinesOfStreamsAreBounded() throws {
+        let router = TestRouter()
+        router.serve("/echo", Self.echo)
+        try ConnectionPair.withRawPeer(router: router) { connection, peer, world in
+            // One that never agrees on a protocol, and one whose remote keeps its side open.
+            _ = try peer.yamux.open(at: peer.socket.loop.now)
+            for _ in 0..<2000 {
+                let id = try peer.yamux.open(at: peer.socket.loop.now)
+                peer.yamux.machine.send(proposal("/echo"), on: id)
+                peer.yamux.machine.finish(id)
+                try peer.flush()
+                try await peer.until { $0.yamux.closed.contains(id) }
+            }
+            #expect(connection.negotiating.count < 100 && connection.lingering.count < 100)
         }
     }
 

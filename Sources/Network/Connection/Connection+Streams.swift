@@ -80,9 +80,7 @@ extension Connection {
         let router = router
         let stream = Stream(id, on: self, .inbound, MultistreamMachine(accepting: { router.speaks($0) }))
         add(stream)
-        // Those at the front that have settled are let go, so the queue stays about as long as there are streams that wait.
-        while let first = negotiating.first, streams[first.stream]?.isNegotiating != true { negotiating.popFirst() }
-        negotiating.append((loop.now + limits.negotiation, id))
+        negotiating.append(id, until: loop.now + limits.negotiation, streams.count) { self.streams[$0]?.isNegotiating == true }
     }
 
     private func add(_ stream: Stream) {
@@ -132,10 +130,10 @@ extension Connection {
     private func handlerReturned(_ stream: Stream) {
         stream.finish()
         stream.stop()
+        stream.hasLingered = true
         releaseInbound()
         guard streams[stream.id] === stream else { return }
-        while let first = lingering.first, streams[first.stream] == nil { lingering.popFirst() }
-        lingering.append((loop.now + limits.linger, stream.id))
+        lingering.append(stream.id, until: loop.now + limits.linger, streams.count) { self.streams[$0]?.hasLingered == true }
         armAlarm()
     }
 
@@ -152,14 +150,36 @@ extension Connection {
 
     /// Resets streams that did not agree on a protocol in time, or whose remote keeps its side open after the handler is gone.
     func expireStreams(_ now: Instant) {
-        while let first = negotiating.first, first.until <= now || streams[first.stream]?.isNegotiating != true {
-            negotiating.popFirst()
-            guard let stream = streams[first.stream], stream.isNegotiating else { continue }
-            stream.reset(StreamResetCode.protocolNegotiationFailed)
+        while let id = negotiating.popExpired(now) {
+            if let stream = streams[id], stream.isNegotiating { stream.reset(StreamResetCode.protocolNegotiationFailed) }
         }
-        while let first = lingering.first, first.until <= now || streams[first.stream] == nil {
-            lingering.popFirst()
-            streams[first.stream]?.reset()
-        }
+        while let id = lingering.popExpired(now) { streams[id]?.reset() }
     }
+}
+
+/// Streams and when their patience ends, in that order.
+struct StreamDeadlines {
+    private var entries = Deque<(until: Instant, stream: UInt64)>()
+
+    var first: Instant? { entries.first?.until }
+
+    /// Adds a deadline that is later than all others. Streams for which `isWaiting` is no longer true are dropped once they are many compared
+    /// with the `open` ones, so that streams which come and go behind one that stays cannot make the queue grow.
+    mutating func append(_ stream: UInt64, until: Instant, _ open: Int, isWaiting: (UInt64) -> Bool) {
+        if entries.count > 64 + 2 * open {
+            var kept = Deque<(until: Instant, stream: UInt64)>()
+            for index in 0..<entries.count where isWaiting(entries[index].stream) { kept.append(entries[index]) }
+            entries = kept
+        }
+        entries.append((until, stream))
+    }
+
+    /// A stream whose deadline has passed.
+    mutating func popExpired(_ now: Instant) -> UInt64? {
+        guard let first = entries.first, first.until <= now else { return nil }
+        entries.popFirst()
+        return first.stream
+    }
+
+    var count: Int { entries.count }
 }

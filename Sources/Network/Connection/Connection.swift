@@ -53,9 +53,9 @@ public final class Connection: @unchecked Sendable {
     var streams: [UInt64: Stream] = [:]
     /// Inbound streams whose handler has not returned or that are still open.
     var inboundStreams = 0
-    /// Streams that wait for their protocol, then streams whose handler has returned; in the order of their deadlines.
-    var negotiating = Deque<(until: Instant, stream: UInt64)>()
-    var lingering = Deque<(until: Instant, stream: UInt64)>()
+    /// Inbound streams that wait for their protocol, and those whose handler has returned.
+    var negotiating = StreamDeadlines()
+    var lingering = StreamDeadlines()
     let openable: Waiter
     let ended: Waiter
     private var closeBy: Instant?
@@ -188,7 +188,7 @@ public final class Connection: @unchecked Sendable {
     }
 
     private func failStreams() {
-        handlers.cancelAll()
+        stopHandlers()
         let failed = streams
         streams = [:]
         for stream in failed.values {
@@ -197,6 +197,12 @@ public final class Connection: @unchecked Sendable {
         }
         counters.streams.store(0, ordering: .relaxed)
         openable.wake()
+    }
+
+    /// Handlers hear of the end from their streams, and may finish what they have read by then. Who is still at it later is cancelled.
+    private func stopHandlers() {
+        guard closeReason != .shutdown, handlers.count > 0 else { return handlers.cancelAll() }
+        _ = loop.schedule(at: loop.now + limits.closing) { [handlers] in handlers.cancelAll() }
     }
 
     func remoteSaidFarewell(_ code: UInt32) {
@@ -223,8 +229,8 @@ public final class Connection: @unchecked Sendable {
 
     func armAlarm() {
         var next = session.deadline ?? .distantFuture
-        if let first = negotiating.first { next = min(next, first.until) }
-        if let first = lingering.first { next = min(next, first.until) }
+        if let first = negotiating.first { next = min(next, first) }
+        if let first = lingering.first { next = min(next, first) }
         if let closeBy { next = min(next, closeBy) }
         alarm?.set(next == .distantFuture ? nil : next)
     }

@@ -37,6 +37,8 @@ public final class Stream: @unchecked Sendable {
     var isFinished = false
     /// The handler of this inbound stream was started.
     var isServed = false
+    /// The handler has returned; the remote may still go on.
+    var hasLingered = false
     let readable: Waiter
     private(set) lazy var writable = Waiter(on: connection.loop)
     /// Tickets of writers that have to wait for each other: next to be given out, next to be served, given up.

@@ -1,5 +1,6 @@
 /// Serves one inbound stream. When it returns the stream is finished, when it throws the stream is reset. Runs as a task on the connection's
-/// loop and is cancelled when the connection ends.
+/// loop. When the connection ends, the stream says so, what has arrived can still be read, and after `ConnectionLimits.closing` the task is
+/// cancelled; at a shutdown of the node it is cancelled at once.
 public typealias StreamHandler = @Sendable (Stream) async throws -> Void
 
 /// What a connection asks of the node it belongs to. Called on the connection's loop; must not block.
