@@ -60,7 +60,7 @@ import WaggleFormats
         var reader = try await DirectoryReader(root, from: blocks)
         var options = ImportOptions()
         options.cidVersion = root.version
-        options.shardThreshold = 0
+        options.shardThreshold = 1
         options.shardFanout = Int(reader.node.fanout)
         var builder = DirectoryBuilder(options, metadata: reader.node.metadata)
         for entry in try await reader.all() { try builder.add(entry.name, ImportedNode(cid: entry.cid, size: entry.size, content: 0)) }

@@ -112,7 +112,7 @@ import WaggleFormats
         _ count: Int, _ blocks: MemoryBlocks, fanout: Int = 256, sharded: Bool = true
     ) throws -> (root: ImportedNode, names: [String: CID]) {
         var options = ImportOptions()
-        options.shardThreshold = sharded ? 0 : .max
+        options.shardThreshold = sharded ? 1 : 0
         options.shardFanout = fanout
         var builder = DirectoryBuilder(options)
         var names: [String: CID] = [:]

@@ -52,6 +52,7 @@ public struct DirectoryBuilder: Sendable {
 
     /// Whether it is to be sharded. A directory exactly at the threshold is not.
     private var isLarge: Bool {
+        guard options.shardThreshold > 0 else { return false }
         if let limit = options.directoryLinks, entries.count > limit { return true }
         switch options.sizeEstimation {
         case .disabled: return false

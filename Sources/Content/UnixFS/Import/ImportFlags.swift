@@ -36,7 +36,7 @@ public struct ImportFlags: Hashable, Sendable {
         options.layout = trickle ? .trickle : .balanced
         if inline {
             guard inlineLimit <= UnixFSLimits.inlineBytes else { throw .inlineLimit(inlineLimit) }
-            options.inlineLimit = max(inlineLimit, 0)
+            options.inlineLimit = inlineLimit
         }
         options.hash = try ImportFlags.hash(named: hash ?? "sha2-256")
         options.cidVersion = try version(for: options.hash)

@@ -37,7 +37,7 @@ public struct ImportOptions: Hashable, Sendable {
     public var directoryLinks: Int?
     /// Slots of a shard, a power of two.
     public var shardFanout = 256
-    /// Estimated size in bytes above which a directory is sharded.
+    /// Estimated size in bytes above which a directory is sharded; with 0 none ever is.
     public var shardThreshold = UnixFSLimits.defaultShardThreshold
     public var sizeEstimation = SizeEstimation.links
 
