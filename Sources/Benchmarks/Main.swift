@@ -10,6 +10,7 @@ struct Benchmarks {
         ("connection", { try ConnectionBenchmark.run() }),
         ("content", { try await ContentBenchmark.run() }),
         ("loop", { try LoopBenchmark.run() }),
+        ("bitswap", { try await BitswapBenchmark.run() }),
     ]
 
     nonisolated static func main() async throws {

@@ -14,7 +14,8 @@ public final class BitswapSession: BlockSource, @unchecked Sendable {
 
     // All below only on the home loop.
     private var entries: [Multihash: Entry] = [:]
-    /// To be looked for in the store, those that somebody waits for in front.
+    /// To be looked for in the store: what somebody waits for, and what was only announced. A block may be in both.
+    private var urgent = Deque<CID>()
     private var unread = Deque<CID>()
     /// Ready and not yet taken, the oldest first; may hold keys that are gone.
     private var ready = Deque<Multihash>()
@@ -87,7 +88,7 @@ public final class BitswapSession: BlockSource, @unchecked Sendable {
             if entry.awaited == 0 { forgetIfDone(key, entry) }
         }
         if case .unread = entry.state {
-            unread.prepend(cid)
+            urgent.append(cid)
             pump()
         }
         while true {
@@ -147,18 +148,20 @@ public final class BitswapSession: BlockSource, @unchecked Sendable {
 
     private func nextBatch() -> [CID]? {
         var batch: [CID] = []
-        while batch.count < BlockStoreLimits.readJob, let cid = unread.first {
-            guard let entry = entries[cid.multihash], case .unread = entry.state else {
-                unread.popFirst()
-                continue
-            }
-            let expected = readyBytes + (readingBlocks + batch.count) * BlockStoreLimits.typicalBlock
-            guard entry.awaited > 0 || expected < BlockStoreLimits.readAhead.bytes else { break }
-            unread.popFirst()
-            entry.state = .reading
-            batch.append(cid)
+        while batch.count < BlockStoreLimits.readJob, let cid = urgent.popFirst() { start(cid, &batch) }
+        while batch.count < BlockStoreLimits.readJob,
+            readyBytes + (readingBlocks + batch.count) * BlockStoreLimits.typicalBlock < BlockStoreLimits.readAhead.bytes,
+            let cid = unread.popFirst()
+        {
+            start(cid, &batch)
         }
         return batch.isEmpty ? nil : batch
+    }
+
+    private func start(_ cid: CID, _ batch: inout [CID]) {
+        guard let entry = entries[cid.multihash], case .unread = entry.state else { return }
+        entry.state = .reading
+        batch.append(cid)
     }
 
     private func finish(_ batch: [CID], _ found: [BlockStore.Lookup]) {
@@ -172,7 +175,7 @@ public final class BitswapSession: BlockSource, @unchecked Sendable {
                 if let entry = entries[cid.multihash], entry.isOutdated {
                     entry.isOutdated = false
                     entry.state = .unread
-                    unread.prepend(cid)
+                    urgent.append(cid)
                     continue
                 }
                 guard bitswap.isRunning else {
@@ -231,7 +234,7 @@ public final class BitswapSession: BlockSource, @unchecked Sendable {
             case .reading: entry.isOutdated = true
             case .wanted:
                 entry.state = .unread
-                unread.prepend(entry.cid)
+                urgent.append(entry.cid)
             case .unread, .ready, .failed: break
             }
         }
@@ -248,6 +251,7 @@ public final class BitswapSession: BlockSource, @unchecked Sendable {
             entry.changed.wake()
         }
         entries = [:]
+        urgent.removeAll()
         unread.removeAll()
         scope.cancelAll()
     }

@@ -14,19 +14,26 @@ final class BlockIntake: @unchecked Sendable {
     }
 
     private let store: BlockStore
+    private let home: any EventLoop
     private let log: Log
     private(set) var accepted = Amount()
     private var waiting: [Block] = []
+    private var waitingBytes = 0
+    /// Waiting or being written.
     private var unstoredBytes = 0
     private var unsyncedBytes = 0
-    private var isStoring = false
+    private var isRunning = false
+    private var isEnding = false
+    private let arrived: Waiter
     private let stored: Waiter
     private let scope = TaskScope()
 
     init(store: BlockStore) {
         self.store = store
+        home = store.system.home
         log = Log("bitswap", to: store.system.log)
-        stored = Waiter(on: store.system.home)
+        arrived = Waiter(on: home)
+        stored = Waiter(on: home)
     }
 
     func take(_ block: Block, isStored: Bool) {
@@ -34,9 +41,11 @@ final class BlockIntake: @unchecked Sendable {
         accepted.bytes += block.bytes.count
         guard isStored else { return }
         waiting.append(block)
+        waitingBytes += block.bytes.count
         unstoredBytes += block.bytes.count
-        guard !isStoring else { return }
-        isStoring = scope.spawn(on: store.system.home) { [self] in await run() }
+        if waitingBytes >= BitswapLimits.intakeBatch.bytes || waiting.count == 1 { arrived.wake() }
+        guard !isRunning else { return }
+        isRunning = scope.spawn(on: home) { [self] in await run() }
     }
 
     /// Suspends while too much is waiting.
@@ -44,30 +53,61 @@ final class BlockIntake: @unchecked Sendable {
         while unstoredBytes > BitswapLimits.unstored.bytes { try await stored.wait() }
     }
 
-    /// Returns when everything that was taken is stored.
-    func drain() async { await scope.drain() }
+    /// Returns when everything that was taken is stored and durable.
+    func drain() async {
+        isEnding = true
+        arrived.wake()
+        await scope.drain()
+        isEnding = false
+    }
 
+    /// Lives as long as blocks come, and a little longer.
     private func run() async {
-        while !waiting.isEmpty {
-            let batch = waiting
-            waiting = []
-            let bytes = batch.reduce(0) { $0 + $1.bytes.count }
-            do {
-                unsyncedBytes += bytes
-                let durable = unsyncedBytes >= BitswapLimits.unsynced.bytes
-                try await store.put(batch, durable: durable)
-                if durable { unsyncedBytes = 0 }
-                if waiting.isEmpty, unsyncedBytes > 0 {
+        defer { isRunning = false }
+        do {
+            while true {
+                if waitingBytes < BitswapLimits.intakeBatch.bytes, !isEnding {
+                    // More to come, or the burst is over.
+                    try await wait(waiting.isEmpty ? BitswapLimits.intakeRest : BitswapLimits.intakeDelay)
+                }
+                guard waiting.isEmpty else {
+                    await storeBatch()
+                    continue
+                }
+                if unsyncedBytes > 0 {
                     unsyncedBytes = 0
                     try await store.synchronize()
+                    continue
                 }
-            } catch {
-                // Readers have their blocks; only the cache is poorer.
-                log(.warning, "fetched blocks cannot be stored", [LogField("error", "\(error)")])
+                return
             }
-            unstoredBytes -= bytes
-            stored.wake()
+        } catch {
+            log(.warning, "fetched blocks are not durable", [LogField("error", "\(error)")])
         }
-        isStoring = false
+    }
+
+    private func storeBatch() async {
+        let batch = waiting
+        let bytes = waitingBytes
+        waiting = []
+        waitingBytes = 0
+        unsyncedBytes += bytes
+        let durable = unsyncedBytes >= BitswapLimits.unsynced.bytes
+        do {
+            try await store.put(batch, durable: durable)
+            if durable { unsyncedBytes = 0 }
+        } catch {
+            // Readers have their blocks; only the cache is poorer.
+            log(.warning, "fetched blocks cannot be stored", [LogField("error", "\(error)")])
+        }
+        unstoredBytes -= bytes
+        stored.wake()
+    }
+
+    /// Until blocks arrive, at most for `duration`.
+    private func wait(_ duration: Duration) async throws {
+        let timer = home.schedule(at: home.now + duration) { [arrived] in arrived.wake() }
+        defer { home.cancel(timer) }
+        try await arrived.wait()
     }
 }
