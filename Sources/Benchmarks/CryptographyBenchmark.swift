@@ -10,6 +10,7 @@ enum CryptographyBenchmark {
         ciphers()
         signatures()
         encapsulation()
+        SignatureBenchmark.run()
         try handshake()
     }
 
