@@ -11,6 +11,7 @@ struct Benchmarks {
         ("content", { try await ContentBenchmark.run() }),
         ("loop", { try LoopBenchmark.run() }),
         ("bitswap", { try await BitswapBenchmark.run() }),
+        ("store", { try StoreBenchmark.run() }),
     ]
 
     nonisolated static func main() async throws {

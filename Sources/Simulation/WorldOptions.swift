@@ -53,7 +53,8 @@ public struct WorldOptions: Sendable {
 
 /// Why a run ended before its body did. Every case names the seed, with which the run can be repeated.
 public enum WorldError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// No task is ready and no timer is armed, but the body has not ended.
+    /// No task is ready and no timer is armed, but the body has not ended. A task that waits outside of the world, for example in
+    /// `Task.sleep`, counts as not ready.
     case deadlock(seed: UInt64, at: Instant)
     /// The body took longer than the limit in virtual time.
     case timeLimit(seed: UInt64, limit: Duration)

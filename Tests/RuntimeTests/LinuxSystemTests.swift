@@ -58,19 +58,18 @@ import WaggleTestSupport
         }
     }
 
-    /// Without descriptors dials fail plainly, and the listener goes on when there are some again.
-    @Test func outOfDescriptors() async throws {
-        try await Stage.linux.play { scene in
-            let scope = TaskScope()
-            let listener = try await echoServer(on: scene.far, at: SocketBehaviour.any, in: scope)
-            let wire = Wire(try await scene.connect(to: listener))
-            try await wire.write([1])
-            #expect(try await wire.read() == [1])
-            wire.close()
-            listener.close()
-            await scope.drain()
-            #expect(NetworkError(errno: EMFILE, listener.address) == .outOfDescriptors)
-        }
+    @Test func errorsAreNamed() {
+        let address = SocketAddress(ip: .loopback, port: 1)
+        for (code, error) in [
+            (EADDRINUSE, NetworkError.addressInUse(address)), (EACCES, .permissionDenied(address)),
+            (EADDRNOTAVAIL, .addressNotAvailable(address)), (ECONNREFUSED, .connectionRefused(address)),
+            (EHOSTUNREACH, .unreachable(address)), (ENETUNREACH, .unreachable(address)), (ETIMEDOUT, .timedOut(address)),
+            (EMFILE, .outOfDescriptors), (ENFILE, .outOfDescriptors), (EPROTO, .other(errno: EPROTO)),
+        ] { #expect(NetworkError(errno: code, address) == error) }
+        for (code, error) in [
+            (ENOENT, FileError.notFound(path: "p")), (ENOSPC, .full(path: "p")), (EROFS, .readOnly(path: "p")),
+            (EISDIR, .isDirectory(path: "p")), (EPERM, .permissionDenied(path: "p")), (EIO, .other(path: "p", errno: EIO)),
+        ] { #expect(FileError(errno: code, "p") == error) }
     }
 
     @Test func signalsAreTold() async throws {

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 // The event loop that the calling thread runs, or NULL.
-extern __thread void *_Nullable clinux_current_loop_slot;
+extern __thread void *_Nullable clinux_current_loop_slot __attribute__((tls_model("initial-exec")));
 
 static inline void *_Nullable clinux_current_loop(void) { return clinux_current_loop_slot; }
 static inline void clinux_set_current_loop(void *_Nullable loop) { clinux_current_loop_slot = loop; }
