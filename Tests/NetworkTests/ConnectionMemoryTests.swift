@@ -89,6 +89,35 @@ struct ConnectionMemoryTests {
         #expect(pool.chunkCount <= ChunkPool.idleChunks)
     }
 
+    /// What all connections hold together is bounded; streams whose readers are slowest go first.
+    @Test func theNodesMemoryIsBounded() throws {
+        let router = TestRouter()
+        router.serve("/hold") { stream in
+            let loop = stream.connection.loop
+            try await loop.sleep(until: loop.now + .seconds(60))
+        }
+        let budget = MemoryBudget(limit: .kibibytes(512))
+        try ConnectionPair.withRawPeer(router: router, memory: budget) { connection, peer, world in
+            for _ in 0..<8 {
+                let id = try peer.yamux.open(at: peer.socket.loop.now)
+                peer.yamux.machine.send(proposal("/hold"), on: id)
+                try peer.flush()
+                for _ in 0..<8 {
+                    peer.yamux.machine.send(pattern(25_000), on: id)
+                    try peer.flush()
+                    try await world.sleep(for: .milliseconds(50))
+                    #expect(connection.session.unreadBytes <= 512 << 10 + ConnectionMemory.step && budget.used <= budget.limit)
+                }
+            }
+            #expect(!connection.isClosed && !connection.session.mayGrowWindows)
+            #expect(peer.yamux.resets.count >= 5 && peer.yamux.resets.values.allSatisfy { $0 == 0x1002 })
+            connection.close(.normal)
+            peer.socket.close(abort: false)
+            await connection.closed()
+            #expect(budget.used.bytes == 0)
+        }
+    }
+
     /// A remote that gives slow readers small pieces out of many chunks makes us copy, not keep the chunks.
     @Test func slowReadersDoNotKeepChunks() throws {
         let router = TestRouter()

@@ -142,7 +142,7 @@ final class ConnectionPair: @unchecked Sendable {
 }
 
 func makeConnection(
-    _ socket: any ByteSocket, _ direction: Direction, _ limits: ConnectionLimits, _ router: TestRouter, unread: Bytes = Bytes()
+    _ socket: any ByteSocket, _ direction: Direction, _ limits: ConnectionLimits, _ router: TestRouter, unread: Bytes = Bytes(), memory: MemoryBudget? = nil
 ) throws -> Connection {
     let key = try IdentityKeyPair(ed25519Seed: SecureBytes(pattern(32, seed: 5).span)).publicKey
     let security = SecurityInfo(
@@ -153,7 +153,7 @@ func makeConnection(
             socket: socket, direction: direction, upgraded: Upgraded(secured: secured, muxer: "/yamux/1.0.0", leftover: Bytes()),
             muxer: Yamux(), localAddress: Multiaddr(socket.localAddress, over: .tcp),
             remoteAddress: Multiaddr(socket.remoteAddress, over: .tcp), unread: unread, limits: limits, router: router,
-            pool: ChunkPool(on: socket.loop)))
+            pool: ChunkPool(on: socket.loop), memory: memory))
 }
 
 /// The far end of a connection under test, by hand: a yamux machine and a socket, driven by the test.
@@ -224,7 +224,7 @@ final class RawPeer: SocketHandler, @unchecked Sendable {
 extension ConnectionPair {
     /// A connection and, at the other end, a peer by hand.
     static func withRawPeer<R: Sendable>(
-        seed: UInt64 = 1, limits: ConnectionLimits = ConnectionLimits(), router: TestRouter = TestRouter(),
+        seed: UInt64 = 1, limits: ConnectionLimits = ConnectionLimits(), router: TestRouter = TestRouter(), memory: MemoryBudget? = nil,
         _ body: @escaping @Sendable (Connection, RawPeer, World) async throws -> R
     ) throws -> R {
         let world = World(seed: seed)
@@ -235,7 +235,7 @@ extension ConnectionPair {
                 on: SocketAddress(ip: bob.addresses[0], port: 4001), admit: { _ in true }, accept: { accepted.take($0) })
             let near = try await alice.system.network.connect(to: listener.address, from: nil, on: alice.system.home)
             let peer = RawPeer(near, .initiator)
-            let connection = try makeConnection(try await accepted.socket(), .inbound, limits, router)
+            let connection = try makeConnection(try await accepted.socket(), .inbound, limits, router, memory: memory)
             connection.start()
             return try await body(connection, peer, world)
         }

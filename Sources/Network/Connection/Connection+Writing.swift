@@ -64,6 +64,7 @@ extension Connection {
         }
         releaseOutput()
         drainEvents()
+        settleMemory()
         armAlarm()
     }
 

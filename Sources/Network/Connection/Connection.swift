@@ -50,6 +50,7 @@ public final class Connection: @unchecked Sendable {
     var phase = Phase.open
     var input = ConnectionInput()
     var output = ConnectionOutput()
+    var memory: ConnectionMemory
     var streams: [UInt64: Stream] = [:]
     /// Inbound streams whose handler has not returned or that are still open.
     var inboundStreams = 0
@@ -79,6 +80,7 @@ public final class Connection: @unchecked Sendable {
         limits = parameters.limits
         router = parameters.router
         pool = parameters.pool
+        memory = ConnectionMemory(parameters.memory)
         session = parameters.muxer.makeSession(
             MuxerParameters(
                 role: parameters.direction == .outbound ? .initiator : .responder, inboundStreams: parameters.limits.inboundStreams,
@@ -182,6 +184,7 @@ public final class Connection: @unchecked Sendable {
         alarm?.stop()
         alarm = nil
         releaseBuffers()
+        releaseMemory()
         openable.wake()
         ended.wake()
         router.connectionClosed(self, reason)
@@ -222,6 +225,7 @@ public final class Connection: @unchecked Sendable {
     func settle() {
         drainEvents()
         guard !isOver else { return }
+        settleMemory()
         if let roundTrip = session.roundTrip { counters.roundTrip.store(roundTrip.wholeNanoseconds, ordering: .relaxed) }
         if session.hasFrames { scheduleFlush() }
         armAlarm()

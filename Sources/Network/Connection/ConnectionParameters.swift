@@ -16,11 +16,13 @@ package struct ConnectionParameters {
     package var router: any StreamRouter
     /// The pool of the socket's loop.
     package var pool: ChunkPool
+    /// What all streams of the node may hold; nil for no bound but the connection's own.
+    package var memory: MemoryBudget?
 
     package init(
         socket: any ByteSocket, direction: Direction, upgraded: Upgraded, muxer: any Muxer, localAddress: Multiaddr,
         remoteAddress: Multiaddr, unread: Bytes = Bytes(), limits: ConnectionLimits = ConnectionLimits(), router: any StreamRouter,
-        pool: ChunkPool
+        pool: ChunkPool, memory: MemoryBudget? = nil
     ) {
         self.socket = socket
         self.direction = direction
@@ -32,5 +34,6 @@ package struct ConnectionParameters {
         self.limits = limits
         self.router = router
         self.pool = pool
+        self.memory = memory
     }
 }

@@ -49,6 +49,10 @@ package protocol MuxerSession: AnyObject {
     var hasFrames: Bool { get }
     /// Bytes written and not yet made into frames, all streams together.
     var queuedBytes: Int { get }
+    /// Payload told and not yet consumed, all streams together.
+    var unreadBytes: Int { get }
+    /// Whether the windows of streams may become larger than they are.
+    var mayGrowWindows: Bool { get set }
 
     /// Takes plaintext as it arrives, cut anywhere. Payload leaves as windows onto the same memory.
     func receive(_ plaintext: Bytes, at now: Instant)

@@ -88,7 +88,8 @@ extension Stream {
     private var room: Int {
         let limits = connection.limits
         let queued = connection.session.queuedBytes(on: id)
-        let budget = min(limits.queuedPerStream.bytes - queued, limits.queued.bytes - connection.session.queuedBytes)
+        let budget =
+            connection.memory.isShort ? 0 : min(limits.queuedPerStream.bytes - queued, limits.queued.bytes - connection.session.queuedBytes)
         return max(limits.queuedShare.bytes - queued, budget)
     }
 

@@ -12,10 +12,12 @@ public struct Upgrader: Sendable {
     package let muxers: [any Muxer]
     private let router: any StreamRouter
     private let limits: ConnectionLimits
+    private let budget: MemoryBudget?
     private let pools: LoopPools
     private let memory = ChannelMemory()
 
-    init(system: any System, configuration: SwarmConfiguration, router: any StreamRouter) {
+    init(system: any System, configuration: SwarmConfiguration, router: any StreamRouter, budget: MemoryBudget) {
+        self.budget = budget
         self.system = system
         channels = configuration.channels.filter { configuration.policy.allows(postQuantum: $0.isPostQuantum) }
         muxers = configuration.muxers
@@ -66,7 +68,8 @@ public struct Upgrader: Sendable {
         return Connection(
             ConnectionParameters(
                 socket: socket, direction: role == .initiator ? .outbound : .inbound, upgraded: upgraded, muxer: muxer, localAddress: local,
-                remoteAddress: remote, unread: rest, limits: limits, router: router, pool: pools.pool(of: socket.loop)))
+                remoteAddress: remote, unread: rest, limits: limits, router: router, pool: pools.pool(of: socket.loop),
+                memory: budget))
     }
 
     private func random() -> SecureBytes {

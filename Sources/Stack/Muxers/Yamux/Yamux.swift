@@ -23,6 +23,12 @@ final class YamuxSession: MuxerSession {
     var roundTrip: Duration? { machine.smoothed }
     var hasFrames: Bool { machine.hasFrames }
     var queuedBytes: Int { machine.queuedTotal }
+    var unreadBytes: Int { machine.unreadTotal }
+
+    var mayGrowWindows: Bool {
+        get { machine.mayGrow }
+        set { machine.mayGrow = newValue }
+    }
 
     var opening: MuxerOpening {
         let opening = machine.opening

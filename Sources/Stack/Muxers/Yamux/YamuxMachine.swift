@@ -36,6 +36,8 @@ struct YamuxMachine {
     var patienceAt: Instant
     var lastReceived: Instant
     var unreadTotal = 0
+    /// Windows may become larger.
+    var mayGrow = true
     /// Sum of what windows are beyond their initial size.
     var grown = 0
     /// Streams of the remote that we have not acknowledged.
@@ -190,7 +192,7 @@ struct YamuxMachine {
         let stream = streams.values[index]
         var window = stream.window
         guard window - stream.credit - stream.unread >= window / 2 else { return }
-        if !stream.isStopped, let smoothed, now - stream.grantedAt < smoothed * 4, window < YamuxLimits.largestWindow {
+        if mayGrow, !stream.isStopped, let smoothed, now - stream.grantedAt < smoothed * 4, window < YamuxLimits.largestWindow {
             let larger = min(window * 2, YamuxLimits.largestWindow)
             if grown + larger - window <= YamuxLimits.windowBudget {
                 grown += larger - window
