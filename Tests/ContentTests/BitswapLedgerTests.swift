@@ -206,6 +206,61 @@ func testCID(_ number: Int) -> CID { TestBlocks.raw("block \(number)").cid }
         #expect(server.machine.wantlist(of: testPeer(peers - 1)).count >= BitswapLimits.wants / peers)
     }
 
+    /// Random wants, cancels, arrivals, losses and disconnections: the books always balance, and what stays wanted and here is sent.
+    @Test func theBooksBalance() {
+        for seed in 0..<40 as Range<UInt64> {
+            var random = TestRandom(seed)
+            let cids = (0..<30).map(testCID)
+            let server = Server([:])
+            var wanted: [PeerID: Set<CID>] = [:]
+            var connected: Set<Int> = []
+            for _ in 0..<400 {
+                let number = Int.random(in: 0..<4, using: &random)
+                let peer = testPeer(number)
+                let cid = cids[Int.random(in: 0..<cids.count, using: &random)]
+                switch Int.random(in: 0..<12, using: &random) {
+                case 0..<4:
+                    guard connected.contains(number) else { continue }
+                    server.want(peer, [Entry(cid: cid, priority: Int32.random(in: -5...5, using: &random), sendDontHave: Bool.random(using: &random))])
+                    wanted[peer, default: []].insert(cid)
+                case 4..<6:
+                    server.want(peer, [.cancel(cid)])
+                    wanted[peer]?.remove(cid)
+                case 6:
+                    let size = Int.random(in: 1...2_000_000, using: &random)
+                    server.sizes[cid] = server.sizes[cid] ?? size
+                    server.handle(.stored([(cid.multihash, server.sizes[cid] ?? size)]))
+                case 7 where number == 0:
+                    server.handle(.disconnected(peer))
+                    connected.remove(number)
+                    wanted[peer] = nil
+                    server.sent.removeAll { $0.peer == peer }
+                case 8 where connected.contains(number):
+                    server.want(peer, [Entry(cid: cid)], isFull: true)
+                    wanted[peer] = [cid]
+                case 9..<12:
+                    guard !server.sent.isEmpty else { continue }
+                    let (peer, envelope) = server.sent.remove(at: Int.random(in: 0..<server.sent.count, using: &random))
+                    let fails = Int.random(in: 0..<5, using: &random) == 0
+                    server.handle(.left(peer, envelope: envelope.id, blocks: fails ? 0 : envelope.blocks.count, bytes: fails ? 0 : envelope.bytes))
+                default:
+                    server.handle(.connected(peer))
+                    connected.insert(number)
+                }
+                let held = connected.reduce(0) { $0 + server.machine.wantlist(of: testPeer($1)).count }
+                #expect(server.machine.totalWants == held, "seed \(seed)")
+                #expect(server.machine.bytesInFlight == server.sent.reduce(0) { $0 + $1.envelope.bytes }, "seed \(seed)")
+            }
+            _ = server.drain()
+            // What is left is not here.
+            for number in connected {
+                #expect(server.machine.wantlist(of: testPeer(number)).allSatisfy { server.sizes[$0] == nil }, "seed \(seed)")
+                #expect(Set(server.machine.wantlist(of: testPeer(number))).isSubset(of: wanted[testPeer(number)] ?? []), "seed \(seed)")
+            }
+            #expect(server.machine.bytesInFlight == 0)
+        }
+    }
+
     @Test func strangersAreIgnored() {
         let server = Server([testCID(1): 10])
         server.want(testPeer(1), [Entry(cid: testCID(1))])

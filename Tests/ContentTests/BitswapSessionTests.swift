@@ -155,6 +155,28 @@ import WaggleNetwork
         #expect(client.machine.duplicates == 1 && client.machine.unrequested == 0)
     }
 
+    @Test func aPeerThatPromisesAndNeverDeliversIsAvoided() {
+        let client = Client(peers: 2)
+        client.handle(.opened(1))
+        let start = client.now
+        // A reader with a window of eight blocks; peer 1 claims to have everything.
+        var next = 0
+        var asked: [(peer: PeerID, entry: Entry)] = []
+        while client.accepted.count < 300 {
+            while next < 300, next < client.accepted.count + 8 {
+                client.handle(.wanted(1, [testCID(next)]))
+                client.have(next, 1)
+                next += 1
+            }
+            asked += client.take().filter { $0.entry.want == .block && !$0.entry.cancel }
+            let answered = asked.filter { $0.peer == testPeer(0) }
+            asked.removeAll { $0.peer == testPeer(0) }
+            if answered.isEmpty { client.pass(.milliseconds(500)) } else { client.now = client.now + .milliseconds(1) }
+            for (peer, entry) in answered { client.handle(.blocks(peer, [(entry.cid.multihash, 1000)])) }
+        }
+        #expect(client.now - start < .seconds(30), "\(client.now - start)")
+    }
+
     @Test func aLonelyPeerIsRemindedOnly() {
         let client = Client(peers: 1)
         client.handle(.opened(1))

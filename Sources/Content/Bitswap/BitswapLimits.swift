@@ -13,8 +13,8 @@ public enum BitswapLimits {
     /// Entries in one message of ours (about 50 bytes each).
     static let entriesPerMessage = 1024
 
-    /// Streams at once of one peer: others open one for each message they send.
-    static let streamsPerPeer = 64
+    /// Streams at once of one peer: others open one for each message they send, about ten at once. Each may hold a message in the making.
+    static let streamsPerPeer = 32
     /// Payload of a message in bytes up to which hashing is not worth a hop off the loop.
     static let hashedInPlace = 16 << 10
 
@@ -61,6 +61,8 @@ public enum BitswapLimits {
     /// A peer that owes blocks and sends nothing for so long is slow: others are asked too.
     static let shortestStall = Duration.seconds(2)
     static let longestStall = Duration.seconds(10)
+    /// A peer that stalled is avoided for a while, longer each time, at most so long.
+    static let longestAvoidance = Duration.seconds(60)
     /// Without others to ask, it is asked again after so long.
     static let repeatAfter = Duration.seconds(30)
     /// A block that no connected peer has is looked for elsewhere after so long, and asked for again in growing intervals.

@@ -265,7 +265,9 @@ struct SessionMachine: Machine {
             return ask.answer != .dontHave && !ask.isBlock
         }
         if able.isEmpty { return broadcast(key, now) }
-        if let peer = best(of: able.filter { partners[$0]?.hasRoom == true }) {
+        // Who stalled lately is asked only when there is nobody else.
+        let lively = able.filter { partners[$0].map { $0.avoidedUntil <= now } ?? false }
+        if let peer = best(of: (lively.isEmpty ? able : lively).filter { partners[$0]?.hasRoom == true }) {
             setIdle(key, nil)
             wants[key]?.assigned = peer
             ask(peer, key, isBlock: true, now)

@@ -30,6 +30,9 @@ extension SessionMachine {
         var rate: Double?
         /// When it last sent something, or was last asked while nothing was outstanding.
         var lastProgress = Instant(nanoseconds: 0)
+        /// Stalls since it last sent a block, and until when others are preferred because of them.
+        var stalls = 0
+        var avoidedUntil = Instant(nanoseconds: 0)
         /// Blocks it sent that nobody asked for.
         var unrequested = 0
         var duplicates = 0
@@ -58,9 +61,13 @@ extension SessionMachine {
             // Grows like a slow start as long as the window is what limits.
             if outstanding.count + blocks >= window / 2 { window = min(window + blocks, BitswapLimits.largestWindow) }
             lastProgress = now
+            stalls = 0
+            avoidedUntil = Instant(nanoseconds: 0)
         }
 
         mutating func stalled(at now: Instant) {
+            stalls = min(stalls + 1, 6)
+            avoidedUntil = now + min(BitswapLimits.shortestStall * (1 << stalls), BitswapLimits.longestAvoidance)
             window = max(window / 2, BitswapLimits.smallestWindow)
             rate = rate.map { $0 / 2 }
             lastProgress = now
