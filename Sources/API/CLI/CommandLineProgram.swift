@@ -17,6 +17,8 @@ package struct CommandLineProgram: Sendable {
     package func run() async -> Int32 {
         var words = console.arguments
         if words == ["--version"] { words = ["version"] }
+        // `help`, `help <command>`: the same as `<command> --help`.
+        if words.first == "help" { words = words.dropFirst() + (words.last == "--help" ? [] : ["--help"]) }
         var line = ParsedLine(command: root)
         do {
             let parsed = try ArgumentParser.parse(words, root: root, partial: &line)
@@ -64,6 +66,7 @@ package struct CommandLineProgram: Sendable {
         for depth in line.path.indices { definitions += root.descend(line.path.prefix(depth + 1))?.options ?? [] }
         var request = Request(path: line.path, command: line.command, arguments: [], options: line.options)
         request.fillDefaults(definitions)
+        request.startedAt = system.wallTime
         let assigned = try line.command.assign(line.arguments, hasInput: true)
         request.arguments = assigned.strings
         request.files = try files(assigned.files, request)

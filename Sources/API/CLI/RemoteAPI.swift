@@ -14,7 +14,7 @@ package struct RemoteAPI: Sendable {
         if let text = request.string("api") {
             guard let address = socketAddress(text) else { throw CommandError.client("--api \(text) is not an address such as /ip4/127.0.0.1/tcp/5101") }
             guard await answers(address, system) else {
-                throw CommandError("cannot connect to the api. Is the daemon running? To run as a standalone CLI command remove the --api option")
+                throw Self.unreachable
             }
             return RemoteAPI(address, request, system)
         }
@@ -25,6 +25,18 @@ package struct RemoteAPI: Sendable {
         guard let address = socketAddress(String(text.filter { !$0.isWhitespace })), await answers(address, system) else { return nil }
         return RemoteAPI(address, request, system)
     }
+
+    /// Whether a daemon answers at the address in the repository's `api` file.
+    static func isRunning(at repository: String, on system: any System) async throws -> Bool {
+        let path = repository + "/api"
+        guard let status = try system.files.status(path), status.kind == .file else { return false }
+        let text = try system.files.read(path, limit: 4096).utf8 ?? ""
+        guard let address = socketAddress(String(text.filter { !$0.isWhitespace })) else { return false }
+        return await answers(address, system)
+    }
+
+    private static let unreachable = CommandError(
+        "cannot connect to the api. Is the daemon running? To run as a standalone CLI command remove the api file in `$IPFS_PATH/api`")
 
     private init(_ address: SocketAddress, _ request: Request, _ system: any System) {
         url = "http://\(HostText.of(address))\(RPCServer.prefix)"
@@ -68,7 +80,7 @@ package struct RemoteAPI: Sendable {
                 try await receive(exchange, presenter)
             }
         } catch HTTPClientError.connectionRefused {
-            throw CommandError("cannot connect to the api. Is the daemon running? To run as a standalone CLI command remove the api file in the repository")
+            throw Self.unreachable
         } catch HTTPClientError.failed(let sentence) {
             throw CommandError("the connection to the daemon broke: \(sentence)")
         }

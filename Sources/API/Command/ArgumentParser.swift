@@ -63,7 +63,8 @@ package struct ArgumentParser {
             definitions += next.options
             return
         }
-        if line.path.isEmpty { throw Suggestion.unknownCommand(word, in: root) }
+        // A group takes no arguments, so the word was meant as the name of a command.
+        if line.command.run == nil { throw Suggestion.unknownCommand(word, in: line.command) }
         line.arguments.append(word)
     }
 
@@ -76,7 +77,10 @@ package struct ArgumentParser {
 
     private mutating func short(_ word: String) throws(CommandError) {
         var rest = word.dropFirst()
-        // A one-dash word may also be a whole name (`-cid-version=1`), as Go's flags allow.
+        // With a value a whole name may have one dash too (`-cid-version=1`).
+        if let equals = rest.firstIndex(of: "="), rest.distance(from: rest.startIndex, to: equals) > 1 {
+            return try set(String(rest[..<equals]), value: String(rest[rest.index(after: equals)...]))
+        }
         while let letter = rest.first {
             rest = rest.dropFirst()
             let name = String(letter)

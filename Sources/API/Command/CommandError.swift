@@ -1,4 +1,5 @@
 import WaggleBase
+import WaggleContent
 import WaggleFormats
 
 /// An error as the RPC API shows it: `{"Message": …, "Code": …, "Type": "error"}`.
@@ -34,6 +35,8 @@ extension CommandError {
         case is CancellationError: self.init("context canceled")
         case let error as FileError: self.init(error.sentence)
         case let error as StoreError: self.init(error.sentence)
+        case BlockStoreError.notFound(let cid): self.init("block was not found locally (offline): ipld: could not find \(cid)")
+        case let error as PinError: self.init("pin: \(error)")
         case let error as MultipartError: self = .client("the request's multipart body cannot be read: \(error)")
         case let error as any CustomStringConvertible: self.init(error.description)
         default: self.init("\(error)")

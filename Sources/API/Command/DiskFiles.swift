@@ -67,7 +67,10 @@ package final class DiskFiles: FileTree, @unchecked Sendable {
             case .symbolicLink(let target):
                 return FileTreeEntry(path: path, kind: .symbolicLink(target: target), mode: status.mode, modified: status.modified, absolutePath: disk)
             case .other:
-                throw CommandError("unrecognized file type for \(path): only files, directories and symbolic links can be added")
+                // Pipes that are named can be read; inside a directory nobody would expect to wait for one.
+                guard named else { throw CommandError("unrecognized file type for \(path)") }
+                current = (try system.files.open(disk), disk, 0)
+                return FileTreeEntry(path: path, kind: .file, absolutePath: disk)
             }
         }
         return nil

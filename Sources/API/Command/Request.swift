@@ -9,6 +9,8 @@ package struct Request: Sendable {
     package var options: [String: OptionValue]
     /// The files of a command that takes some.
     package var files: (any FileTree)?
+    /// When the command line was read; nil in a daemon.
+    package var startedAt: WallTime?
 
     package init(path: [String], command: Command, arguments: [String], options: [String: OptionValue], files: (any FileTree)? = nil) {
         self.path = path

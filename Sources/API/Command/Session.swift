@@ -17,13 +17,19 @@ package final class Session: Sendable {
     package let programName: String
     /// Asks a daemon to stop.
     package let shutdown: @Sendable () -> Void
+    /// What a daemon has besides its node.
+    package let daemon: DaemonParts?
+    /// The configuration's file.
+    private let configurationPath: String
     /// What fetches blocks for the command, made when the first one is needed.
     private let fetching = Mutex<BitswapSession?>(nil)
 
     package init(
         system: any System, repositoryPath: String, console: (any Console)?, programName: String, node: ContentNode?,
-        shutdown: @escaping @Sendable () -> Void = {}
+        configurationPath: String? = nil, daemon: DaemonParts? = nil, shutdown: @escaping @Sendable () -> Void = {}
     ) {
+        self.configurationPath = configurationPath ?? repositoryPath + "/config"
+        self.daemon = daemon
         self.system = system
         self.repositoryPath = repositoryPath
         self.console = console
@@ -41,7 +47,9 @@ package final class Session: Sendable {
             }
             node = try await ContentNode.open(repository, on: system)
         }
-        return Session(system: system, repositoryPath: repository, console: console, programName: console.programName, node: node)
+        return Session(
+            system: system, repositoryPath: repository, console: console, programName: console.programName, node: node,
+            configurationPath: request.string("config-file").map { $0.hasPrefix("/") ? $0 : console.workingDirectory + "/" + $0 })
     }
 
     /// Ends what `open` began.
@@ -53,7 +61,8 @@ package final class Session: Sendable {
     /// Runs `body` with a session of its own, so that what one request of a daemon fetches is one bitswap session.
     func withRequest(_ body: (Session) async throws -> Void) async throws {
         let inner = Session(
-            system: system, repositoryPath: repositoryPath, console: console, programName: programName, node: opened, shutdown: shutdown)
+            system: system, repositoryPath: repositoryPath, console: console, programName: programName, node: opened,
+            configurationPath: configurationPath, daemon: daemon, shutdown: shutdown)
         do {
             try await body(inner)
         } catch {
@@ -80,8 +89,8 @@ package final class Session: Sendable {
     /// The configuration as it is on the disk now.
     package var configuration: Configuration {
         get throws {
-            let repository = try repository
-            return try Configuration(parsing: try repository.configuration(), path: repository.path + "/config")
+            let bytes = try system.files.read(configurationPath, limit: Repository.configurationLimit)
+            return try Configuration(parsing: bytes, path: configurationPath)
         }
     }
 
@@ -89,7 +98,12 @@ package final class Session: Sendable {
     package func changeConfiguration(_ change: (inout Configuration) throws -> Void) throws {
         var configuration = try configuration
         try change(&configuration)
-        try repository.save(configuration: Bytes(utf8: configuration.text))
+        try save(configuration)
+    }
+
+    /// Replaces the configuration file in one step.
+    package func save(_ configuration: Configuration) throws {
+        try system.files.replace(configurationPath, with: Bytes(utf8: configuration.text), mode: 0o600)
     }
 }
 
@@ -109,13 +123,29 @@ extension Session {
 
     /// The CID that a path stands for.
     package func resolve(_ text: String, _ request: Request) async throws -> CID {
+        let (path, found) = try await follow(text, request)
+        guard found.remainder.isEmpty else { throw CommandError("\(path) leads into a block, not to one") }
+        return found.cid
+    }
+
+    /// Where a path leads, which may be inside a block.
+    package func follow(_ text: String, _ request: Request) async throws -> (path: ContentPath, found: ResolvedPath) {
         let path = try ContentPath(parsing: text)
         guard path.namespace != .ipns else {
             throw CommandError("\(path): names below /ipns cannot be resolved by this node; give the CID that the name stands for")
         }
-        let resolved = try await PathResolver(try await source(request)).resolve(path)
-        guard resolved.remainder.isEmpty else { throw CommandError("\(path) leads into a block, not to one") }
-        return resolved.cid
+        if let root = path.cid { try CIDPolicy.check(root) }
+        let found = try await PathResolver(try await source(request)).resolve(path)
+        try CIDPolicy.check(found.cid)
+        return (path, found)
+    }
+
+    /// Program and version as identify tells them, with what the configuration adds.
+    package var agentVersion: String {
+        get throws {
+            if let daemon { return daemon.agentVersion }
+            return NodeSettings.agentVersion(try configuration, suffix: nil)
+        }
     }
 
     /// The running node's network; throws where there is none.

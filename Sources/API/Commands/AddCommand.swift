@@ -98,6 +98,7 @@ struct AddFlags {
         imports.mode = request.unsigned("mode").map { UInt32(truncatingIfNeeded: $0) }
         imports.modifiedSeconds = request.integer("mtime")
         imports.modifiedNanoseconds = request.unsigned("mtime-nsecs").map { UInt32(clamping: $0) }
+        if let name = imports.hash, let hash = Multicodec(name: name) { try CIDPolicy.check(hash, length: CIDPolicy.shortestDigest) }
         do { options = try imports.resolve() } catch { throw CommandError("\(error)") }
         onlyHash = request.flag("only-hash")
         pins = request.flag("pin") && !onlyHash

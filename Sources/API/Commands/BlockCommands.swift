@@ -48,7 +48,7 @@ enum BlockCommands {
             .string("mhtype", about: "Multihash hash function. Default: sha2-256."),
             .integer("mhlen", about: "Multihash hash length.", default: -1),
             .flag("pin", about: "Pin added blocks recursively.", default: false),
-            .flag("allow-big-block", about: "Disable block size check and allow creation of blocks bigger than 1MiB. WARNING: such blocks won't be transferable over the standard bitswap.", default: false),
+            .flag("allow-big-block", about: "Disable block size check and allow creation of blocks bigger than 2MiB.", default: false),
             .string("format", "f", about: "Use legacy format for returned CID (DEPRECATED)."),
         ],
         text: { value, _ in "\(value["Key"]?.string ?? "")\n" }
@@ -60,7 +60,10 @@ enum BlockCommands {
         var count = 0
         while let entry = try await files.next() {
             guard entry.kind == .file else { throw CommandError("expected a file") }
-            let block = try form.make(try await files.readAll(limit: BlockForm.hardLimit))
+            let data = try await files.readAll(limit: BlockForm.hardLimit)
+            try BlockForm.checkSize(data, request)
+            let block = try form.make(data)
+            try CIDPolicy.check(block.cid)
             try await blocks.guarded { blockGuard in
                 try await BlockWriter.run(into: blocks, under: blockGuard) { writer in
                     try await writer.write([block])
@@ -86,8 +89,9 @@ enum BlockCommands {
             let cid = try await session.resolve(argument, request)
             var failure: String?
             do {
-                let removed = try await repository.collector.remove([cid])
-                if removed.isEmpty, !request.flag("force") { failure = "ipld: could not find \(cid)" }
+                // What is in the CID itself is nowhere else.
+                let removed = cid.inlined == nil ? try await repository.collector.remove([cid]).count : 1
+                if removed == 0, !request.flag("force") { failure = "ipld: could not find \(cid)" }
             } catch let error as BlockStoreError {
                 guard case .pinned = error else { throw error }
                 failure = try await pinReason(cid, repository, show)
@@ -134,13 +138,35 @@ struct BlockForm {
     /// Above this no block is stored, in bytes.
     static let hardLimit = ByteCount.mebibytes(64)
     /// Larger blocks are refused unless they are allowed; bitswap carries no more than twice this.
-    static let softLimit = ByteCount.mebibytes(1)
+    static let softLimit = ByteCount.mebibytes(2)
 
     private let codec: Multicodec
     private let isVersion0: Bool
     private let hash: Multicodec
     private let length: Int?
-    private let allowsBig: Bool
+
+    /// A hash function by its name.
+    static func hash(named name: String) throws(CommandError) -> Multicodec {
+        // What the registry calls sha3-512 has a short name too.
+        guard let hash = Multicodec(name: name == "sha3" ? "sha3-512" : name), Hashing.isKnown(hash.rawValue) else {
+            throw .client("unrecognized multihash function: \(name)")
+        }
+        return hash
+    }
+
+    /// Refuses blocks that peers would not take, unless they are allowed.
+    static func checkSize(_ bytes: Bytes, _ request: Request) throws(CommandError) {
+        guard bytes.count > softLimit.bytes, !request.flag("allow-big-block") else { return }
+        throw CommandError("produced block is over 2MiB: big blocks can't be exchanged with other peers. consider using UnixFS for automatic chunking of bigger files, or pass --allow-big-block to override")
+    }
+
+    /// Whether a block has the hash that its CID names; not for functions that this build does not know.
+    static func matches(_ block: Block) -> Bool {
+        let digest = block.cid.digest
+        return block.bytes.withUnsafeBytes { data in
+            digest.withUnsafeBytes { Hashing.matches(block.cid.hashCode.rawValue, digest: RawSpan(_unsafeBytes: $0), data: data) ?? false }
+        }
+    }
 
     init(_ request: Request) throws {
         let format = request.string("format") ?? ""
@@ -151,23 +177,17 @@ struct BlockForm {
         let legacy = ["v0": "dag-pb", "protobuf": "dag-pb", "cbor": "dag-cbor"]
         let codecName = format.isEmpty ? name : legacy[format] ?? format
         guard let codec = Multicodec(name: codecName) else { throw CommandError.client("unrecognized codec: \(codecName)") }
-        let hashName = request.string("mhtype") ?? "sha2-256"
-        guard let hash = Multicodec(name: hashName), Hashing.isKnown(hash.rawValue) else {
-            throw CommandError.client("unrecognized multihash function: \(hashName)")
-        }
+        let hash = try Self.hash(named: request.string("mhtype") ?? "sha2-256")
         let length = Int(request.integer("mhlen") ?? -1)
         self.codec = codec
         self.hash = hash
         self.length = length < 0 ? nil : length
         isVersion0 = format == "v0"
-        allowsBig = request.flag("allow-big-block")
+        if let given = self.length ?? Hashing.digestLength(hash.rawValue) { try CIDPolicy.check(hash, length: given) }
         if isVersion0, hash != .sha2_256 || self.length ?? 32 != 32 { throw CommandError.client("only sha2-256 of 32 bytes can be used with CIDv0") }
     }
 
     func make(_ bytes: Bytes) throws -> Block {
-        if bytes.count > Self.softLimit.bytes, !allowsBig {
-            throw CommandError("produced block is over 1MiB: big blocks can't be exchanged with other peers. consider using UnixFS for automatic chunking of bigger files, or pass --allow-big-block to override")
-        }
         guard let digest = Hashing.digest(hash.rawValue, bytes, length: length) else {
             throw CommandError.client("the hash \(hash) cannot have \(length ?? -1) bytes")
         }

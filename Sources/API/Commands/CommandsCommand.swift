@@ -14,7 +14,9 @@ enum CommandsCommand {
                 var all = [name]
                 if request.flag("flags") {
                     for option in node["Options"]?.array ?? [] {
-                        for text in option["Names"]?.array?.compactMap(\.string) ?? [] { all.append("\(name) \(text.count == 1 ? "-" : "--")\(text)") }
+                        let names = option["Names"]?.array?.compactMap(\.string) ?? []
+                        if prefix.isEmpty { continue }
+                        all.append(names.map { "\(name) \($0.count == 1 ? "-" : "--")\($0)" }.joined(separator: " / "))
                     }
                 }
                 for child in node["Subcommands"]?.array ?? [] { all += lines(child, name) }

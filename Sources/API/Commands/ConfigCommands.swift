@@ -29,7 +29,7 @@ enum ConfigCommands {
         text: { value, request in request.arguments.count == 2 ? "" : human(value["Value"] ?? .null) + "\n" }
     ) { request, session, emitter in
         let key = request.arguments[0]
-        guard !["identity", "identity.privkey"].contains(key.lowercased()) else {
+        guard key.lowercased() != "identity", key.lowercased() != "identity.privkey" else {
             throw CommandError("cannot show or change private key through API")
         }
         guard request.arguments.count == 2 else {
@@ -37,15 +37,18 @@ enum ConfigCommands {
             return try await emitter.emitOnce(["Key": .string(key), "Value": value])
         }
         let text = request.arguments[1]
-        let own = try session.node.identity.peer.description
-        guard key.lowercased() != "identity.peerid" || text == own else {
-            throw CommandError("cannot set Identity.PeerID to a value that does not match the node's private key")
-        }
         var value = JSON.string(text)
         if request.flag("json") {
             do { value = try JSON(parsing: text) } catch { throw CommandError("failed to unmarshal json. \(error)") }
         } else if request.flag("bool") {
             value = .bool(text == "true")
+        }
+        if key.lowercased() == "identity.peerid" {
+            let own = try session.node.identity.peer
+            guard let text = value.string, PeerText.parse(text) == own else {
+                throw CommandError("Identity.PeerID follows from the node's private key and cannot be set to another value; a new key ('ipfs key rotate' in Kubo) takes a new repository here")
+            }
+            value = .string(own.description)
         }
         try session.changeConfiguration { try $0.set(key, to: value) }
         try await emitter.emitOnce(["Key": .string(key), "Value": value])
@@ -83,8 +86,10 @@ enum ConfigCommands {
             guard text.count <= Repository.configurationLimit else { throw CommandError("the configuration is larger than 4 MiB") }
         }
         var configuration = try Configuration(parsing: Bytes(text), path: "that was given")
+        let identity = configuration["Identity"]?.object?.keys ?? []
+        guard !identity.contains(where: { $0.lowercased() == "privkey" }) else { throw CommandError("setting private key with API is not supported") }
         try configuration.set("Identity.PeerID", to: .string(try session.node.identity.peer.description))
-        try session.repository.save(configuration: Bytes(utf8: configuration.text))
+        try session.save(configuration)
     }
 
     private static let profile = Command(
@@ -97,28 +102,34 @@ enum ConfigCommands {
                 arguments: [.string("profile", "The profile to apply to the config.")],
                 options: [.flag("dry-run", about: "print difference between the current config and the config that would be generated")],
                 text: { value, _ in
-                    guard value["OldCfg"] != value["NewCfg"] else { return "nothing to change\n" }
-                    return changes(value["OldCfg"] ?? .null, value["NewCfg"] ?? .null, "").map { $0 + "\n" }.joined()
+                    difference(value["OldCfg"] ?? .null, value["NewCfg"] ?? .null, "", 0)
                 }
             ) { request, session, emitter in
                 let old = try session.configuration
                 var new = old
                 try ConfigurationDefaults.apply(request.arguments[0], to: &new)
                 if !request.flag("dry-run") {
-                    try session.repository.save(configuration: Bytes(utf8: new.text))
+                    // What was there is kept beside, so that a profile can be taken back.
+                    let name = "config-pre-\(request.arguments[0].map { $0.isLetter || $0.isNumber || $0 == "-" ? String($0) : "_" }.joined())"
+                    let stamp = String(session.system.wallTime.nanoseconds, radix: 36)
+                    try session.system.files.replace("\(session.repositoryPath)/\(name)-\(stamp)", with: Bytes(utf8: old.text), mode: 0o600)
+                    try session.save(new)
                 }
                 try await emitter.emitOnce(["OldCfg": old.json, "NewCfg": new.json])
             }
         ])
 
-    /// The members that differ, a line each.
-    private static func changes(_ old: JSON, _ new: JSON, _ path: String) -> [String] {
-        if old == new { return [] }
-        guard let left = old.object, let right = new.object else {
-            return ["\(path): \(old.text()) -> \(new.text())"]
+    /// The whole configuration, a member a line; those that change twice: as they were with a minus, as they will be with a plus.
+    private static func difference(_ old: JSON?, _ new: JSON?, _ name: String, _ depth: Int) -> String {
+        let indent = String(repeating: "  ", count: depth)
+        let label = name.isEmpty ? "" : "\"\(name)\": "
+        if old != new, old?.object == nil || new?.object == nil {
+            return [(old, "-"), (new, "+")].map { value, sign in value.map { "\(sign)\(indent)\(label)\($0.text())\n" } ?? "" }.joined()
         }
-        var names = left.keys
-        names += right.keys.filter { !names.contains($0) }
-        return names.flatMap { changes(left[$0] ?? .null, right[$0] ?? .null, path.isEmpty ? $0 : "\(path).\($0)") }
+        guard let members = new?.object, !members.isEmpty else { return " \(indent)\(label)\(new?.text() ?? "")\n" }
+        let known = old?.object
+        let names = members.keys + (known?.keys ?? []).filter { members[$0] == nil }
+        let inner = names.map { difference(known?[$0], members[$0], $0, depth + 1) }.joined()
+        return " \(indent)\(label){\n\(inner) \(indent)}\n"
     }
 }

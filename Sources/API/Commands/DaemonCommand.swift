@@ -24,19 +24,35 @@ enum DaemonCommand {
             .flag("migrate", about: "Accepted for compatibility; this version has nothing to migrate."),
             .flag("enable-gc", about: "Enable automatic periodic repo garbage collection."),
             .flag("enable-pubsub-experiment", about: "Accepted for compatibility."),
-            .string("routing", about: "Accepted for compatibility."),
+            .flag("enable-namesys-pubsub", about: "Accepted for compatibility."),
+            .flag("manage-fdlimit", about: "Accepted for compatibility.", default: true),
+            .string("init-config", about: "Path to existing configuration file to be loaded during --init."),
+            .string("routing", about: "Accepted for compatibility: there is no content routing to choose.", default: "default"),
+            .string("agent-version-suffix", about: "Optional suffix to the AgentVersion that peers are told."),
         ],
         place: .client, needs: .nothing
     ) { request, session, _ in
         guard let console = session.console else { throw CommandError("the daemon runs in a process of its own") }
         let path = session.repositoryPath
+        try checkRouting(request.string("routing") ?? "default")
         try console.print("Initializing daemon...\n\(banner)")
         if try !Repository.exists(at: path, on: session.system) {
             guard request.flag("init") else { throw CommandError("no IPFS repo found in \(path).\nplease run: '\(session.programName) init'") }
-            try await InitCommand.create(at: path, profiles: request.string("init-profile"), given: nil, session: session)
+            let given = try request.string("init-config").map { file in
+                try Configuration(parsing: try console.files.read(file, limit: Repository.configurationLimit), path: file)
+            }
+            try await InitCommand.create(at: path, profiles: request.string("init-profile"), given: given, session: session)
         }
         let daemon = try await Daemon.start(request, path: path, console: console, system: session.system, programName: session.programName)
         try await daemon.run()
+    }
+
+    private static func checkRouting(_ name: String) throws(CommandError) {
+        switch name {
+        case "default", "none", "auto", "autoclient", "dht", "dhtclient", "dhtserver", "custom": return
+        case "supernode": throw CommandError("supernode routing was never fully implemented and has been removed")
+        default: throw CommandError("unrecognized routing option: \(name)")
+        }
     }
 
     private static var banner: String {
@@ -52,10 +68,13 @@ package final class Daemon: Sendable {
     private let servers: [HTTPServer]
     private let stop: StopSignal
     private let collector: AutomaticCollection?
+    private let parts: DaemonParts
 
     private init(
-        node: ContentNode, console: any Console, path: String, servers: [HTTPServer], stop: StopSignal, collector: AutomaticCollection?
+        node: ContentNode, console: any Console, path: String, servers: [HTTPServer], stop: StopSignal, collector: AutomaticCollection?,
+        parts: DaemonParts
     ) {
+        self.parts = parts
         self.node = node
         self.console = console
         self.path = path
@@ -71,7 +90,8 @@ package final class Daemon: Sendable {
         let overrides = DaemonOverrides(console.environment)
         var configuration = try overrides.apply(to: loadConfiguration(path, system))
         if request.flag("offline") { try configuration.set("Addresses.Swarm", to: []) }
-        let settings = try NodeSettings.make(configuration)
+        var settings = try NodeSettings.make(configuration)
+        settings.agentVersion = NodeSettings.agentVersion(configuration, suffix: request.string("agent-version-suffix"))
         let node = try await open(path, settings, configuration.peerID, system)
         var servers: [HTTPServer] = []
         do {
@@ -79,8 +99,11 @@ package final class Daemon: Sendable {
             do { try await node.start() } catch { throw CommandError(SwarmText.explain(error)) }
             try printSwarm(node, console)
             let stop = StopSignal(on: system.home)
+            let parts = DaemonParts(node: node, agentVersion: settings.agentVersion)
+            try parts.addPeers(of: configuration)
             let session = Session(
-                system: system, repositoryPath: path, console: nil, programName: programName, node: node, shutdown: { stop.ask() })
+                system: system, repositoryPath: path, console: nil, programName: programName, node: node, daemon: parts,
+                shutdown: { stop.ask() })
             let started = system.home.now
             let headers = configuration.apiHeaders
             for text in configuration.apiAddresses {
@@ -96,7 +119,7 @@ package final class Daemon: Sendable {
                 try system.files.replace(path + "/api", with: Bytes(utf8: multiaddr(first.address)), mode: 0o644)
             }
             let collector = request.flag("enable-gc") ? AutomaticCollection(node: node, configuration: configuration) : nil
-            return Daemon(node: node, console: console, path: path, servers: servers, stop: stop, collector: collector)
+            return Daemon(node: node, console: console, path: path, servers: servers, stop: stop, collector: collector, parts: parts)
         } catch {
             for server in servers { await server.close() }
             await node.close()
@@ -115,7 +138,15 @@ package final class Daemon: Sendable {
     private static func printSwarm(_ node: ContentNode, _ console: any Console) throws {
         let addresses = node.online?.swarm.listenAddresses ?? []
         if addresses.isEmpty { return try console.print("Swarm not listening, running in offline mode.\n") }
-        for address in addresses.map(\.description).sorted() { try console.print("Swarm listening on \(address)\n") }
+        // By host and port, with the transports that listen there.
+        var hosts: [String: Set<String>] = [:]
+        for address in addresses {
+            if let socket = address.socketAddress(over: .tcp) { hosts[HostText.of(socket), default: []].insert("TCP") }
+            if let socket = address.socketAddress(over: .udp) { hosts[HostText.of(socket), default: []].insert("UDP") }
+        }
+        for (host, kinds) in hosts.sorted(by: { $0.key < $1.key }) {
+            try console.print("Swarm listening on \(host) (\(kinds.sorted().joined(separator: "+")))\n")
+        }
     }
 
     private static func serve(_ text: String, _ system: any System, _ front: @escaping @Sendable (UInt16) -> APIFront) throws -> HTTPServer {
@@ -154,6 +185,7 @@ package final class Daemon: Sendable {
             } catch { stop.ask() }
         }
         if let collector { scope.spawn(on: node.system.home) { await collector.run() } }
+        scope.spawn(on: node.system.home) { [parts] in await parts.peering.run() }
         do {
             try console.print("Daemon is ready\n")
             try await stop.wait()
@@ -166,6 +198,7 @@ package final class Daemon: Sendable {
 
     private func end(_ scope: TaskScope) async {
         scope.cancelAll()
+        parts.close()
         for name in ["api", "gateway"] {
             do { if try node.system.files.status("\(path)/\(name)") != nil { try node.system.files.remove("\(path)/\(name)") } } catch {
                 console.writeError("Warning: \(CommandError(explaining: error).message)\n")
@@ -174,6 +207,40 @@ package final class Daemon: Sendable {
         for server in servers { await server.close() }
         await node.close()
         await scope.close()
+    }
+}
+
+/// What a daemon has besides its node.
+package final class DaemonParts: Sendable {
+    package let bandwidth = BandwidthMeter()
+    package let peering: Peering
+    package let agentVersion: String
+    private let observation: SwarmObservation?
+
+    init(node: ContentNode, agentVersion: String) {
+        self.agentVersion = agentVersion
+        let home = node.system.home
+        peering = Peering(node.online?.swarm, on: home)
+        observation = node.online?.swarm.observe(on: home) { [bandwidth] event in
+            if case .disconnected(let connection, _) = event { bandwidth.closed(connection) }
+        }
+    }
+
+    func close() { observation?.cancel() }
+
+    /// `Peering.Peers`: a list of `{"ID": …, "Addrs": […]}`.
+    func addPeers(of configuration: Configuration) throws(CommandError) {
+        for entry in configuration["Peering.Peers"]?.array ?? [] {
+            guard let text = entry["ID"]?.string, let peer = PeerText.parse(text) else {
+                throw CommandError("Peering.Peers: an entry has no valid ID")
+            }
+            var addresses: [Multiaddr] = []
+            for text in (entry["Addrs"]?.array ?? []).compactMap(\.string) {
+                guard let address = Multiaddr(text) else { throw CommandError("Peering.Peers: \"\(text)\" is not an address") }
+                addresses.append(address)
+            }
+            try peering.add(peer, addresses)
+        }
     }
 }
 

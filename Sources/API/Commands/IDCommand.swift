@@ -42,8 +42,14 @@ enum IDCommand {
             let key = Multibase.base64pad.encode(node.identity.key.publicKey.encoded, prefixed: false)
             return try await emitter.emitOnce([
                 "ID": .string(show(own)), "PublicKey": .string(key), "Addresses": .strings(addresses(node, own)),
-                "AgentVersion": .string(NodeConfiguration().agentVersion),
+                "AgentVersion": .string(try session.agentVersion),
                 "Protocols": .strings(node.online?.swarm.supportedProtocols.map(\.text).sorted() ?? []),
+            ])
+        }
+        if request.flag("offline") {
+            let key = asked.publicKey.map { Multibase.base64pad.encode($0.encoded, prefixed: false) } ?? ""
+            return try await emitter.emitOnce([
+                "ID": .string(show(asked)), "PublicKey": .string(key), "Addresses": .null, "AgentVersion": "", "Protocols": .null,
             ])
         }
         if let online = node.online {

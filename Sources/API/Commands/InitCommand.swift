@@ -27,10 +27,12 @@ enum InitCommand {
         place: .client, needs: .nothing
     ) { request, session, emitter in
         let path = session.repositoryPath
+        if try await RemoteAPI.isRunning(at: path, on: session.system) {
+            throw CommandError("ipfs daemon is running. please stop it to run this command")
+        }
         guard request.string("algorithm") == "ed25519" else {
             throw CommandError.client("unrecognized key type: \(request.string("algorithm") ?? ""); known is ed25519")
         }
-        try session.console?.print("initializing IPFS node at \(path)\n")
         guard try !Repository.exists(at: path, on: session.system) else {
             throw CommandError("ipfs configuration file already exists!\nReinitializing would overwrite your keys")
         }
@@ -56,7 +58,7 @@ enum InitCommand {
         let identity = try IdentityFile.create(in: path, on: session.system)
         try configuration.set("Identity.PeerID", to: .string(identity.peer.description))
         try Repository.initialize(at: path, configuration: Bytes(utf8: configuration.text), on: session.system)
-        try session.console?.print("done\npeer identity: \(identity.peer)\n")
+        try session.console?.print("done\npeer identity: \(identity.peer)\ninitializing IPFS node at \(path)\n")
         try await pinEmptyDirectory(at: path, session.system)
     }
 

@@ -137,7 +137,7 @@ private final class LsPresenter: Presenter, @unchecked Sendable {
         if request.flag("long") { row.append(link["Mode"]?.integer.map { FileModeText.of(UInt32(truncatingIfNeeded: $0), isDirectory: isDirectory) } ?? "-") }
         row.append(link["Hash"]?.string ?? "")
         if request.flag("size") { row.append(size) }
-        if request.flag("long") { row.append(link["ModTime"]?.string.map { String($0.prefix(16).replacing("T", with: " ")) } ?? "-") }
+        if request.flag("long") { row.append(link["ModTime"]?.string.flatMap { Clock.listing($0, now: (request.startedAt?.nanoseconds ?? 0) / 1_000_000_000) } ?? "-") }
         return row + [name]
     }
 }
@@ -184,6 +184,30 @@ package enum Clock {
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let yearText = year >= 0 && year < 1000 ? String(repeating: "0", count: 4 - "\(year)".count) + "\(year)" : "\(year)"
         return "\(yearText)-\(two(month))-\(two(day))T\(two(rest / 3600)):\(two(rest / 60 % 60)):\(two(rest % 60))Z"
+    }
+
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    /// Seconds after which a file counts as old: half a year.
+    private static let recent: Int64 = 182 * 86_400
+
+    /// As `ls -l` shows a time given in RFC 3339: `Jun 15 10:30` for recent ones, `Jun 15  2020` for others; nil for other text.
+    package static func listing(_ text: String, now: Int64) -> String? {
+        let parts = text.split { !$0.isNumber }.compactMap { Int64($0) }
+        guard parts.count >= 6, (1...12).contains(parts[1]) else { return nil }
+        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        let day = "\(months[Int(parts[1]) - 1]) \(two(parts[2]))"
+        let seconds = seconds(parts[0], parts[1], parts[2]) + parts[3] * 3600 + parts[4] * 60 + parts[5]
+        let isRecent = seconds > now - recent && seconds < now + 86_400
+        return isRecent ? "\(day) \(two(parts[3])):\(two(parts[4]))" : "\(day)  \(parts[0])"
+    }
+
+    /// Seconds since 1970 at the beginning of a day.
+    static func seconds(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
+        let shifted = month > 2 ? year : year - 1
+        let era = (shifted >= 0 ? shifted : shifted - 399) / 400
+        let yearOfEra = shifted - era * 400
+        let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
+        return (era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468) * 86_400
     }
 
     /// Year, month and day of a day counted from 1970-01-01 (proleptic Gregorian, in eras of 400 years).

@@ -202,9 +202,22 @@ private struct PinListing {
                 try await tell(show(cids[index]), Self.name(pin.mode), showsNames ? pin.name : "")
             case .indirect(let root) where type == "all" || type == "indirect":
                 try await tell(show(cids[index]), "indirect through \(show(root))", "")
+            case .pinned where type == "indirect":
+                guard let root = try await root(above: cids[index], session) else { throw CommandError("path '\(paths[index])' is not pinned") }
+                try await tell(show(cids[index]), "indirect through \(show(root))", "")
             default: throw CommandError("path '\(paths[index])' is not pinned")
             }
         }
+    }
+
+    /// A recursive pin below whose root `cid` is.
+    private func root(above cid: CID, _ session: Session) async throws -> CID? {
+        var found: CID?
+        try await session.repository.pins.forEachIndirect { indirect, root in
+            if indirect.multihash == cid.multihash { found = root }
+            return found == nil
+        }
+        return found
     }
 
     static func name(_ mode: Pin.Mode) -> String { mode == .recursive ? "recursive" : "direct" }

@@ -8,7 +8,7 @@ enum RepoCommands {
         "repo", "Manipulate the IPFS repo.", description: "Plumbing commands to look at and clean up the repository.",
         example: "> waggle repo stat --human\n> waggle repo gc", subcommands: [stat, collect, verify, version, list])
 
-    private static let stat = Command(
+    static let stat = Command(
         "stat", "Get stats for the currently used repo.",
         description: """
             Outputs information about the local set of stored objects:

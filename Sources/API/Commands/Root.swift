@@ -34,10 +34,16 @@ package enum Commands {
         ],
         subcommands: basic + data + network + tools)
 
-    private static let basic: [Command] = [InitCommand.command, AddCommand.command, CatCommand.command, GetCommand.command, LsCommand.command, RefsCommands.command]
-    private static let data: [Command] = [BlockCommands.command, PinCommands.command, RepoCommands.command]
-    private static let network: [Command] = [
-        DaemonCommand.command, IDCommand.command, SwarmCommands.command, PingCommand.command, ShutdownCommand.command,
+    private static let basic: [Command] = [InitCommand.command, AddCommand.command, CatCommand.command, GetCommand.command, LsCommand.command, RefsCommands.command, ResolveCommand.command]
+    private static let data: [Command] = [
+        BlockCommands.command, DagCommands.command, PinCommands.command, RepoCommands.command, StatsCommands.command,
     ]
-    private static let tools: [Command] = [ConfigCommands.command, VersionCommand.command, CommandsCommand.command]
+    private static let network: [Command] = [
+        DaemonCommand.command, IDCommand.command, SwarmCommands.command, PingCommand.command, BitswapCommands.command,
+        BootstrapCommands.command, ShutdownCommand.command,
+    ]
+    private static let tools: [Command] = [
+        ConfigCommands.command, VersionCommand.command, CommandsCommand.command, CIDCommands.command, MultibaseCommands.command, LogCommands.command,
+        DiagCommands.command,
+    ]
 }

@@ -1,5 +1,6 @@
 import WaggleAssembly
 import WaggleBase
+import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
 
@@ -8,7 +9,7 @@ enum SwarmCommands {
     static let command: Command = Command(
         "swarm", "Interact with the swarm.",
         description: "The swarm is the component that opens, listens for, and maintains connections to other peers.",
-        example: "> waggle swarm connect /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…\n> waggle swarm peers -v", subcommands: [peers, connect, disconnect, addresses])
+        example: "> waggle swarm connect /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…\n> waggle swarm peers -v", subcommands: [peers, connect, disconnect, addresses, SwarmFilterCommands.command, SwarmPeeringCommands.command])
 
     private static let peers = Command(
         "peers", "List peers with open connections.",
@@ -43,9 +44,10 @@ enum SwarmCommands {
         if all || request.flag("streams") { row["Streams"] = .array(await connection.openProtocols.map { ["Protocol": .string($0.text)] }) }
         if all || request.flag("identify") {
             row["Identify"] = [
-                "ID": .string(connection.peer.description), "AgentVersion": .string(swarm.addressBook.agentVersion(of: connection.peer) ?? ""),
-                "Addresses": .strings(swarm.addressBook.addresses(of: connection.peer).map(\.description)),
-                "Protocols": .strings(swarm.addressBook.protocols(of: connection.peer).map(\.text)),
+                "ID": .string(connection.peer.description),
+                "PublicKey": .string(Multibase.base64pad.encode(connection.peerKey.encoded, prefixed: false)), "AgentVersion": .string(swarm.addressBook.agentVersion(of: connection.peer) ?? ""),
+                "Addresses": .strings(swarm.addressBook.addresses(of: connection.peer).map { $0.with(peer: connection.peer).description }.sorted()),
+                "Protocols": .strings(swarm.addressBook.protocols(of: connection.peer).map(\.text).sorted()),
             ]
         }
         if all {

@@ -30,8 +30,9 @@ package enum NodeSettings {
     package static func make(_ configuration: Configuration) throws(CommandError) -> NodeConfiguration {
         var settings = NodeConfiguration()
         settings.listen = try addresses(configuration.swarmAddresses, "Addresses.Swarm").filter { Catalog.transports.contains(where: canListen($0)) }
-        settings.announce = try addresses(configuration.announceAddresses, "Addresses.Announce")
-        settings.appendAnnounce = try addresses(configuration.appendAnnounceAddresses, "Addresses.AppendAnnounce")
+        let hidden = try addresses(configuration.noAnnounceAddresses.filter { !$0.contains("/ipcidr/") }, "Addresses.NoAnnounce")
+        settings.announce = try addresses(configuration.announceAddresses, "Addresses.Announce").filter { !hidden.contains($0) }
+        settings.appendAnnounce = try addresses(configuration.appendAnnounceAddresses, "Addresses.AppendAnnounce").filter { !hidden.contains($0) }
         settings.bootstrap = try addresses(configuration.bootstrap.filter { $0 != "auto" }, "Bootstrap")
         guard let policy = SecurityPolicy(rawValue: configuration.securityPolicy) else {
             let known = SecurityPolicy.allCases.map(\.rawValue).joined(separator: ", ")
@@ -47,6 +48,15 @@ package enum NodeSettings {
         return settings
     }
 
+    /// Program and version as identify tells them. `Version.AgentSuffix` of the configuration wins over `suffix`.
+    package static func agentVersion(_ configuration: Configuration, suffix: String?) -> String {
+        let own = NodeConfiguration().agentVersion
+        let configured = configuration["Version.AgentSuffix"]?.string ?? ""
+        // What a user adds is shown to others: plain text of bounded length.
+        let text = (configured.isEmpty ? suffix ?? "" : configured).unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7f }.prefix(128)
+        return text.isEmpty ? own : "\(own)/\(String(String.UnicodeScalarView(text)))"
+    }
+
     /// Addresses of transports that this version does not have are left out, so that a configuration shared with Kubo works.
     private static func canListen(_ address: Multiaddr) -> (any Transport) -> Bool { { $0.canListen(address) } }
 
@@ -59,7 +69,7 @@ package enum NodeSettings {
     }
 
     /// `/ip4/10.0.0.0/ipcidr/8`.
-    private static func range(_ text: String, _ key: String) throws(CommandError) -> IPRange {
+    static func range(_ text: String, _ key: String) throws(CommandError) -> IPRange {
         guard let address = Multiaddr(text), let ip = address.ip, let length = address.first(.ipcidr).flatMap({ Int($0.text) }) else {
             throw CommandError("\(key): \"\(text)\" is not a range such as /ip4/10.0.0.0/ipcidr/8")
         }

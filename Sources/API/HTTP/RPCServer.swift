@@ -32,7 +32,7 @@ package struct RPCServer: Sendable {
         var emitter: RPCEmitter?
         do {
             let request = try await parse(exchange)
-            let active = RPCEmitter(exchange, headers: origin + policy.extraHeaders)
+            let active = RPCEmitter(exchange, headers: origin + policy.extraHeaders, request: request)
             emitter = active
             try await Deadline.run(request.string("timeout"), on: session.system) {
                 try await session.withRequest { try await request.command.run?(request, $0, active) }
@@ -178,23 +178,26 @@ final class RPCEmitter: Emitter, @unchecked Sendable {
     // Touched by the command's task alone.
     private var length: UInt64?
     private var contentType: String?
+    /// Values are sent as text where that was asked for.
+    private let text: ((JSON) throws -> String)?
 
-    init(_ exchange: HTTPExchange, headers: [(String, String)]) {
+    init(_ exchange: HTTPExchange, headers: [(String, String)], request: Request) {
         self.exchange = exchange
         self.headers = headers
+        let wantsText = request.string("encoding") == "text" && exchange.head.query.contains { $0.name == "encoding" || $0.name == "enc" }
+        text = wantsText ? request.command.text.map { render in { try render($0, request) } } : nil
     }
 
     func setLength(_ length: UInt64) { self.length = length }
     func setContentType(_ type: String) { contentType = type }
 
-    func emit(_ value: JSON) async throws {
-        begin(type: "application/json", [("X-Chunked-Output", "1")])
-        try await exchange.write(Bytes(utf8: value.text() + "\n"))
-    }
+    func emit(_ value: JSON) async throws { try await send(value, [("X-Chunked-Output", "1")]) }
+    func emitOnce(_ value: JSON) async throws { try await send(value, []) }
 
-    func emitOnce(_ value: JSON) async throws {
-        begin(type: "application/json", [])
-        try await exchange.write(Bytes(utf8: value.text() + "\n"))
+    private func send(_ value: JSON, _ kind: [(String, String)]) async throws {
+        let bytes = Bytes(utf8: try text.map { try $0(value) } ?? value.text() + "\n")
+        begin(type: text == nil ? "application/json" : "text/plain", kind)
+        try await exchange.write(bytes)
     }
 
     func write(_ bytes: Bytes) async throws {
@@ -214,7 +217,10 @@ final class RPCEmitter: Emitter, @unchecked Sendable {
 
     private var common: [(String, String)] {
         let exposed = "X-Stream-Output, X-Chunked-Output, X-Content-Length"
-        return [("Access-Control-Allow-Headers", exposed), ("Access-Control-Expose-Headers", exposed), ("Trailer", "X-Stream-Error"), ("Vary", "Origin")] + headers
+        return [
+            ("Access-Control-Allow-Headers", exposed), ("Access-Control-Expose-Headers", exposed), ("Server", "waggle/\(WaggleVersion.number)"),
+            ("Trailer", "X-Stream-Error"), ("Vary", "Origin"),
+        ] + headers
     }
 
     private func begin(type: String, _ kind: [(String, String)]) {
@@ -268,7 +274,13 @@ package struct RPCPolicy: Sendable {
         return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
     }
 
+    /// The browser extensions that control a local node.
+    private static let extensions: Set<String> = [
+        "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch", "chrome-extension://hjoieblefckbooibpepigmacodalfndh",
+    ]
+
     private func isAllowed(_ origin: String) -> Bool {
+        if Self.extensions.contains(origin) { return true }
         let own = ["localhost", "127.0.0.1", "[::1]"].flatMap { ["http://\($0):\(port)", "https://\($0):\(port)"] }
         if own.contains(origin) { return true }
         return allowedOrigins.contains { $0 == "*" || $0 == origin }

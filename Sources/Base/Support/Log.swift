@@ -22,6 +22,14 @@ public protocol LogSink: Sendable {
     func write(_ level: LogLevel, subsystem: String, message: String, fields: [LogField])
 }
 
+/// A sink whose levels can be changed while it runs.
+public protocol AdjustableLogSink: LogSink {
+    /// Changes the level of a subsystem, or with nil that of all that have none of their own.
+    func setLevel(_ level: LogLevel, subsystem: String?)
+    /// The standard level and those that were set for subsystems.
+    var currentLevels: (standard: LogLevel, bySubsystem: [String: LogLevel]) { get }
+}
+
 /// A subsystem's log: static messages plus fields.
 public struct Log: Sendable {
     public let subsystem: String

@@ -7,7 +7,7 @@ import WaggleBase
 ///
 /// A thread of its own does the writing, so nobody waits for a slow terminal; when it falls too far behind, records are dropped
 /// and counted.
-public final class LinuxLog: LogSink {
+public final class LinuxLog: AdjustableLogSink {
     public enum Format: Sendable { case text, json }
 
     /// Bytes that may wait to be written.
