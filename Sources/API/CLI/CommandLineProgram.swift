@@ -20,10 +20,13 @@ package struct CommandLineProgram: Sendable {
         // `help`, `help <command>`: the same as `<command> --help`.
         if words.first == "help" { words = words.dropFirst() + (words.last == "--help" ? [] : ["--help"]) }
         var line = ParsedLine(command: root)
+        var stage = Stage.parsing
         do {
             let parsed = try ArgumentParser.parse(words, root: root, partial: &line)
             if let code = try showHelp(parsed) { return code }
+            stage = .arguments
             let request = try await makeRequest(parsed)
+            stage = .running
             try await Deadline.run(request.string("timeout"), on: system) { try await execute(request) }
             return 0
         } catch {
@@ -31,17 +34,23 @@ package struct CommandLineProgram: Sendable {
             if line.options["help"] == .bool(true) || line.options["h"] == .bool(true) {
                 do { if let code = try showHelp(line) { return code } } catch { return 1 }
             }
-            return report(error, line)
+            return report(error, line, stage)
         }
     }
 
-    private func report(_ error: any Error, _ line: ParsedLine) -> Int32 {
+    private enum Stage { case parsing, arguments, running }
+
+    private func report(_ error: any Error, _ line: ParsedLine, _ stage: Stage) -> Int32 {
         if let error = error as? ExitCode { return error.code }
         let failure = CommandError(explaining: error)
         console.writeError("Error: \(failure.message)\n")
-        if failure.code == .client {
+        guard failure.code == .client else { return 1 }
+        switch stage {
+        case .parsing: break
+        case .arguments: console.writeError("\n" + Help(program: console.programName, root: root, width: 80).text(line.path, long: false))
+        case .running:
             let name = ([console.programName] + line.path).joined(separator: " ")
-            console.writeError("\nUse '\(name) --help' for information about this command\n")
+            console.writeError("Use '\(name) --help' for information about this command\n")
         }
         return 1
     }
@@ -98,7 +107,10 @@ package struct CommandLineProgram: Sendable {
     /// String arguments that may come from standard input, one a line.
     private func readMissingArguments(_ request: inout Request) async throws {
         let strings = request.command.arguments.filter { $0.kind == .string }
-        guard let last = strings.last, last.readsInput, request.arguments.count < strings.filter(\.isRequired).count else { return }
+        guard let last = strings.last, last.readsInput, request.arguments.count < strings.count else { return }
+        // What may be left out is only read where something is piped in.
+        if !last.isRequired, console.inputIsTerminal || request.flag("all") { return }
+        guard request.arguments.count < strings.filter(\.isRequired).count || !last.isRequired else { return }
         noteInput()
         let input = InputFile(name: "", console: console, system: system)
         _ = try await input.next()

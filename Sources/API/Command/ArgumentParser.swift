@@ -126,24 +126,32 @@ package struct ArgumentParser {
 package enum Suggestion {
     /// The error for a word that names no command, with the nearest names.
     package static func unknownCommand(_ word: String, in root: Command) -> CommandError {
-        let near = root.subcommands.map(\.name).filter { $0.hasPrefix(word) || distance(word, $0) <= 2 }.sorted()
-        var message = "unknown command \"\(word)\""
-        if near.count == 1 { message += "\n\nDid you mean this?\n\n\t\(near[0])\n" }
-        if near.count > 1 { message += "\n\nDid you mean any of these?\n\n" + near.map { "\t\($0)\n" }.joined() }
+        let names = root.subcommands.map(\.name)
+        var near = names.filter { word.contains($0) }
+        if near.isEmpty {
+            near = names.map { (name: $0, distance: distance(word, $0)) }.filter { $0.distance <= limit }
+                .sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }.map(\.name)
+        }
+        var message = "Unknown Command \"\(word)\"\n"
+        if near.count == 1 { message += "\nDid you mean this?\n\n\t\(near[0])" }
+        if near.count > 1 { message += "\nDid you mean any of these?\n\n\t" + near.joined(separator: "\n\t") }
         return .client(message)
     }
 
-    /// The Levenshtein distance of two short words.
+    /// Words further from each other than this are not suggested.
+    private static let limit = 3
+
+    /// What it takes to make `right` of `left`: letters left out in typing cost 1, wrong ones 2, superfluous ones 3.
     static func distance(_ left: String, _ right: String) -> Int {
         let left = Array(left.utf8.prefix(64))
         let right = Array(right.utf8.prefix(64))
         var row = Array(0...right.count)
         for (i, a) in left.enumerated() {
             var diagonal = row[0]
-            row[0] = i + 1
+            row[0] = 3 * (i + 1)
             for (j, b) in right.enumerated() {
                 let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a == b ? 0 : 1))
+                row[j + 1] = min(above + 3, row[j] + 1, diagonal + (a == b ? 0 : 2))
                 diagonal = above
             }
         }

@@ -16,7 +16,12 @@ package struct Command: Sendable {
     }
 
     /// What must be there before `run` is called.
-    package enum Needs: Sendable { case nothing, repository }
+    package enum Needs: Sendable {
+        case nothing
+        /// A repository that exists; it is not opened.
+        case configuration
+        case repository
+    }
 
     package var name: String
     package var tagline: String

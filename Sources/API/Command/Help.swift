@@ -35,7 +35,8 @@ package struct Help {
     private func section(_ title: String, _ body: String) -> String { body.isEmpty ? "" : "\n\(title)\n\n\(body)" }
 
     private func usage(_ command: Command, _ name: String) -> String {
-        ([name] + command.arguments.map(label)).joined(separator: " ")
+        let words = command.arguments.map(label) + (command.name.isEmpty ? ["[options]", "<command>", "..."] : [])
+        return ([name] + words).joined(separator: " ")
     }
 
     private func synopsis(_ command: Command, _ name: String) -> String {

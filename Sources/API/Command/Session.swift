@@ -41,11 +41,11 @@ package final class Session: Sendable {
     /// Opens what `request` needs in this process.
     static func open(_ request: Request, repository: String, console: any Console, system: any System) async throws -> Session {
         var node: ContentNode?
-        if request.command.needs == .repository {
+        if request.command.needs != .nothing {
             guard try Repository.exists(at: repository, on: system) else {
                 throw CommandError("no IPFS repo found in \(repository).\nplease run: '\(console.programName) init'")
             }
-            node = try await ContentNode.open(repository, on: system)
+            if request.command.needs == .repository { node = try await ContentNode.open(repository, on: system) }
         }
         return Session(
             system: system, repositoryPath: repository, console: console, programName: console.programName, node: node,

@@ -10,7 +10,7 @@ enum BootstrapCommands {
             A node connects to these peers when it starts. Whoever runs them can see that it is there, so change the list with care. This program brings no
             list of its own.
             """,
-        example: "> waggle bootstrap add /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…", subcommands: [list, add, remove], text: listText, run: show)
+        example: "> waggle bootstrap add /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…", subcommands: [list, add, remove], needs: .configuration, text: listText, run: show)
 
     private static let show: Command.Run = { _, session, emitter in
         try await emitter.emitOnce(["Peers": .strings(try session.configuration.bootstrap)])
@@ -22,14 +22,15 @@ enum BootstrapCommands {
 
     private static let list = Command(
         "list", "Show peers in the bootstrap list.", description: "Peers are shown as '<multiaddr>/p2p/<peer id>'.", example: "> waggle bootstrap list",
-        options: [.flag("expand-auto", about: "Accepted for compatibility; there are no placeholders to expand.")], text: listText, run: show)
+        options: [.flag("expand-auto", about: "Accepted for compatibility; there are no placeholders to expand.")], needs: .configuration,
+        text: listText, run: show)
 
     private static let peerArgument: Argument = .string(
         "peer", "A peer to add to or take from the list, in the format '<multiaddr>/p2p/<peer id>'.", required: false, variadic: true, input: true)
 
     private static let add = Command(
         "add", "Add peers to the bootstrap list.", description: "Shows the peers that were added.",
-        example: "> waggle bootstrap add /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…", arguments: [peerArgument],
+        example: "> waggle bootstrap add /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…", arguments: [peerArgument], needs: .configuration,
         text: { value, _ in peers(value).map { "added \($0)\n" }.joined() }
     ) { request, session, emitter in
         guard !request.arguments.isEmpty else { throw CommandError("no bootstrap peers to add") }
@@ -61,12 +62,15 @@ enum BootstrapCommands {
         subcommands: [
             Command(
                 "all", "Remove all peers from the bootstrap list.", description: "Shows the peers that were removed.",
-                example: "> waggle bootstrap rm all", text: removeText
+                example: "> waggle bootstrap rm all", needs: .configuration, text: removeText
             ) { _, session, emitter in try await removeAll(session, emitter) }
         ],
-        text: removeText
+        needs: .configuration, text: removeText
     ) { request, session, emitter in
         if request.flag("all") { return try await removeAll(session, emitter) }
+        for text in request.arguments where Multiaddr(text) == nil && PeerText.parse(text) == nil {
+            throw CommandError("failed to parse multiaddr \"\(text)\": not an address")
+        }
         var removed: [String] = []
         try session.changeConfiguration { configuration in
             let known = configuration.bootstrap

@@ -25,7 +25,7 @@ enum ConfigCommands {
             .flag("bool", about: "Set a boolean value."),
             .flag("json", about: "Parse stringified JSON."),
         ],
-        subcommands: [show, edit, replace, profile],
+        subcommands: [show, edit, replace, profile], needs: .configuration,
         text: { value, request in request.arguments.count == 2 ? "" : human(value["Value"] ?? .null) + "\n" }
     ) { request, session, emitter in
         let key = request.arguments[0]
@@ -44,8 +44,8 @@ enum ConfigCommands {
             value = .bool(text == "true")
         }
         if key.lowercased() == "identity.peerid" {
-            let own = try session.node.identity.peer
-            guard let text = value.string, PeerText.parse(text) == own else {
+            let known = try session.configuration.peerID
+            guard let text = value.string, let own = known.flatMap({ PeerText.parse($0) }), PeerText.parse(text) == own else {
                 throw CommandError("Identity.PeerID follows from the node's private key and cannot be set to another value; a new key ('ipfs key rotate' in Kubo) takes a new repository here")
             }
             value = .string(own.description)
@@ -58,26 +58,26 @@ enum ConfigCommands {
 
     private static let show = Command(
         "show", "Output config file contents.", description: "The private key is not part of it: it is in the file 'identity' of the repository.",
-        example: "> waggle config show", text: { value, _ in value.text(.indented) + "\n" }
+        example: "> waggle config show", needs: .configuration, text: { value, _ in value.text(.indented) + "\n" }
     ) { _, session, emitter in
         try await emitter.emitOnce(try session.configuration.json)
     }
 
     private static let edit = Command(
         "edit", "Open the config file for editing in $EDITOR.", description: "To use 'config edit', you must have the $EDITOR environment variable set to your preferred text editor.",
-        example: "> EDITOR=nano waggle config edit", place: .client
+        example: "> EDITOR=nano waggle config edit", place: .client, needs: .configuration
     ) { _, session, _ in
         guard let console = session.console, let editor = console.environment["EDITOR"], !editor.isEmpty else {
             throw CommandError("ENV variable $EDITOR not set")
         }
-        let code = try await console.run("sh", ["-c", "exec \(editor) \"$1\"", "sh", try session.repository.path + "/config"])
+        let code = try await console.run("sh", ["-c", "exec \(editor) \"$1\"", "sh", session.repositoryPath + "/config"])
         if code != 0 { throw CommandError("the editor ended with code \(code)") }
         _ = try session.configuration
     }
 
     private static let replace = Command(
         "replace", "Replace the config with <file>.", description: "Make sure to back up the config file first if necessary, as this operation can't be undone.",
-        example: "> waggle config replace new-config.json", arguments: [.file("file", "The file to use as the new config.")]
+        example: "> waggle config replace new-config.json", arguments: [.file("file", "The file to use as the new config.")], needs: .configuration
     ) { request, session, _ in
         guard let files = request.files, try await files.next() != nil else { throw CommandError.client("file argument 'file' is required") }
         var text: [UInt8] = []
@@ -88,7 +88,7 @@ enum ConfigCommands {
         var configuration = try Configuration(parsing: Bytes(text), path: "that was given")
         let identity = configuration["Identity"]?.object?.keys ?? []
         guard !identity.contains(where: { $0.lowercased() == "privkey" }) else { throw CommandError("setting private key with API is not supported") }
-        try configuration.set("Identity.PeerID", to: .string(try session.node.identity.peer.description))
+        if let own = try session.configuration.peerID { try configuration.set("Identity.PeerID", to: .string(own)) }
         try session.save(configuration)
     }
 
@@ -101,6 +101,7 @@ enum ConfigCommands {
                 "apply", "Apply profile to config.", example: "> waggle config profile apply post-quantum",
                 arguments: [.string("profile", "The profile to apply to the config.")],
                 options: [.flag("dry-run", about: "print difference between the current config and the config that would be generated")],
+                needs: .configuration,
                 text: { value, _ in
                     difference(value["OldCfg"] ?? .null, value["NewCfg"] ?? .null, "", 0)
                 }

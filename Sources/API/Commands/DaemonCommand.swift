@@ -88,11 +88,10 @@ package final class Daemon: Sendable {
         _ request: Request, path: String, console: any Console, system: any System, programName: String
     ) async throws -> Daemon {
         let overrides = DaemonOverrides(console.environment)
-        var configuration = try overrides.apply(to: loadConfiguration(path, system))
-        if request.flag("offline") { try configuration.set("Addresses.Swarm", to: []) }
+        let configuration = try overrides.apply(to: loadConfiguration(path, system))
         var settings = try NodeSettings.make(configuration)
         settings.agentVersion = NodeSettings.agentVersion(configuration, suffix: request.string("agent-version-suffix"))
-        let node = try await open(path, settings, configuration.peerID, system)
+        let node = try await open(path, request.flag("offline") ? nil : settings, configuration.peerID, system)
         var servers: [HTTPServer] = []
         do {
             try console.print("PeerID: \(node.identity.peer)\n")
@@ -131,7 +130,7 @@ package final class Daemon: Sendable {
         try Configuration(parsing: try system.files.read(path + "/config", limit: Repository.configurationLimit), path: path + "/config")
     }
 
-    private static func open(_ path: String, _ settings: NodeConfiguration, _ peer: String?, _ system: some System) async throws -> ContentNode {
+    private static func open(_ path: String, _ settings: NodeConfiguration?, _ peer: String?, _ system: some System) async throws -> ContentNode {
         try await ContentNode.open(path, network: settings, expectedPeer: peer, on: system)
     }
 

@@ -259,7 +259,10 @@ private final class PinPresenter: Presenter, @unchecked Sendable {
     }
 
     func value(_ value: JSON) async throws {
-        if let progress = value["Progress"]?.integer, progress > 0 { console.writeError("Fetched/Processed \(progress) nodes\r") }
+        if let progress = value["Progress"]?.integer, progress > 0 {
+            let size = value["Bytes"]?.integer.map { " (\(ByteSize.human(UInt64(clamping: $0))))" } ?? ""
+            console.writeError("Fetched/Processed \(progress) nodes\(size)\r")
+        }
         let how = request.flag("recursive") ? "recursively" : "directly"
         for cid in (value["Pins"]?.array ?? []).compactMap(\.string) { try console.print("pinned \(cid) \(how)\n") }
     }
