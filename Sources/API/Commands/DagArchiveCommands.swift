@@ -25,8 +25,6 @@ enum DagArchiveCommands {
         var pending = ByteWriter()
         CARFormat.writeHeader([root], to: &pending)
         while let block = try await walk.next() {
-            // What is in a CID needs no block.
-            if block.cid.inlined != nil { continue }
             CARFormat.write(block, to: &pending)
             if pending.count >= CARFormat.pieceSize {
                 try await emitter.write(pending.finish())
@@ -97,10 +95,10 @@ enum DagArchiveCommands {
                 case .block(let block):
                     try CIDPolicy.check(block.cid)
                     try BlockForm.checkSize(block.bytes, request)
-                    guard block.cid.inlined == nil else { continue }
                     counts.blocks += 1
                     counts.bytes += block.bytes.count
-                    batch.append(block)
+                    // What is in the CID itself needs no block.
+                    if block.cid.inlined == nil { batch.append(block) }
                 }
             }
             for block in batch {

@@ -136,10 +136,12 @@ enum DagCodec: String {
     case json = "dag-json"
     case protobuf = "dag-pb"
     case raw
+    case plainJSON = "json"
+    case plainCBOR = "cbor"
 
     init(named name: String) throws(CommandError) {
         guard let codec = DagCodec(rawValue: name) else {
-            throw CommandError("no encoder or decoder for codec \"\(name)\": known are dag-json, dag-cbor, dag-pb and raw")
+            throw CommandError("no encoder or decoder for codec \"\(name)\": known are dag-json, dag-cbor, dag-pb, raw, json and cbor")
         }
         self = codec
     }
@@ -150,6 +152,8 @@ enum DagCodec: String {
         case .dagJSON: self = .json
         case .dagPB: self = .protobuf
         case .raw: self = .raw
+        case .json: self = .plainJSON
+        case .cbor: self = .plainCBOR
         default: return nil
         }
     }
@@ -165,6 +169,8 @@ enum DagCodec: String {
         case .json: .dagJSON
         case .protobuf: .dagPB
         case .raw: .raw
+        case .plainJSON: .json
+        case .plainCBOR: .cbor
         }
     }
 
@@ -174,6 +180,8 @@ enum DagCodec: String {
         case .json: "application/vnd.ipld.dag-json"
         case .protobuf: "application/vnd.ipld.dag-pb"
         case .raw: "application/vnd.ipld.raw"
+        case .plainJSON: "application/json"
+        case .plainCBOR: "application/cbor"
         }
     }
 
@@ -183,6 +191,8 @@ enum DagCodec: String {
         case .json: try DagJSON.decode(bytes, .relaxed)
         case .protobuf: try PBNode(bytes).value
         case .raw: .bytes(bytes)
+        case .plainJSON: try Self.value(try JSON(parsing: bytes))
+        case .plainCBOR: try DagCBOR.decode(bytes, .relaxed)
         }
     }
 
@@ -194,6 +204,38 @@ enum DagCodec: String {
         case .raw:
             guard let bytes = value.bytes else { throw CommandError("only bytes can be encoded as raw") }
             return bytes
+        case .plainJSON: return Bytes(utf8: try Self.json(value).text())
+        case .plainCBOR:
+            guard value.links.isEmpty else { throw CommandError("plain cbor has no links; use dag-cbor") }
+            return try DagCBOR.encode(value)
+        }
+    }
+
+    /// JSON as it stands: no form of it means a link or bytes. The parser has bounded its depth.
+    private static func value(_ json: JSON) throws(CommandError) -> Value {
+        switch json {
+        case .null: return .null
+        case .bool(let value): return .bool(value)
+        case .integer(let value): return .integer(value)
+        case .number(let value): return .float(value)
+        case .string(let text): return .string(text)
+        case .array(let items): return .list(try items.map { (item) throws(CommandError) in try self.value(item) })
+        case .object(let members):
+            return .map(OrderedMap(try members.entries.map { (member) throws(CommandError) in (member.key, try self.value(member.value)) }))
+        }
+    }
+
+    private static func json(_ value: Value) throws(CommandError) -> JSON {
+        switch value {
+        case .null: return .null
+        case .bool(let value): return .bool(value)
+        case .integer(let value): return .integer(value)
+        case .float(let value): return .number(value)
+        case .string(let text): return .string(text)
+        case .list(let items): return .array(try items.map { (item) throws(CommandError) in try self.json(item) })
+        case .map(let members):
+            return .object(OrderedMap(try members.entries.map { (member) throws(CommandError) in (member.key, try self.json(member.value)) }))
+        case .bytes, .link: throw CommandError("plain json has neither bytes nor links; use dag-json")
         }
     }
 }
