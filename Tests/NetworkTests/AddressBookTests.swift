@@ -142,6 +142,24 @@ import WaggleSimulation
         #expect(book.signedRecord(of: one) != nil)
     }
 
+    /// A peer in the Internet cannot make us dial our own machine or our own network.
+    @Test func addressesThatLeadElsewhereAreLeftOut() throws {
+        let world = World(seed: 47)
+        let book = try AddressBook(system: world.host("one").system)
+        let told = try ["/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.2/tcp/1", "/ip4/8.8.8.8/tcp/1", "/ip6/::1/tcp/1", "/ip6/fd00::1/tcp/1"].map {
+            try Multiaddr(parsing: $0)
+        }
+        for (number, (remote, expected)) in [("/ip4/9.9.9.9/tcp/5", [2]), ("/ip4/192.168.1.7/tcp/5", [1, 2, 4]), ("/ip4/127.0.0.1/tcp/5", [0, 1, 2, 3, 4])].enumerated() {
+            let from = try Multiaddr(parsing: remote)
+            let (unsigned, signed) = (try peer(UInt8(2 * number)), try peer(UInt8(2 * number + 1)))
+            book.update(PeerInformation(peer: unsigned, listenAddresses: told), from: from)
+            #expect(book.addresses(of: unsigned) == expected.map { told[$0] })
+            let record = PeerRecord(peer: signed, sequence: 1, addresses: told)
+            book.certify(record, envelope: try #require(record.signed(with: key(UInt8(2 * number + 1)))).encoded, from: from)
+            #expect(book.addresses(of: signed) == expected.map { told[$0] })
+        }
+    }
+
     @Test func addressesOfOthersAreRefused() throws {
         let world = World(seed: 46)
         let book = try AddressBook(system: world.host("one").system)

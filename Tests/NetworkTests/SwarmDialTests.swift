@@ -231,6 +231,29 @@ import WaggleStack
         }
     }
 
+    /// A handler may disconnect its own peer, and one that never ends does not keep the swarm from closing.
+    @Test func handlersDoNotHoldTheEndUp() throws {
+        let world = World(seed: 16)
+        try world.run {
+            let server = try await world.listening("server")
+            server.register(Rude(server))
+            let client = try world.swarm("client")
+            let start = world.now
+            await #expect(throws: (any Error).self) {
+                try await client.withStream(to: try await client.connect(server.dialable).peer, "/leave") { _ = try await $0.read() }
+            }
+            #expect(world.now - start < .seconds(1))
+            _ = try await client.connect(server.dialable)
+            let stream = try await client.openStream(to: server.localPeer, ["/stay"])
+            try await stream.write("x")
+            try await world.sleep(for: .seconds(1))
+            await server.close()
+            #expect(server.connections.isEmpty)
+            await client.close()
+            try await world.sleep(for: .seconds(60))
+        }
+    }
+
     @Test func classicalPeerIsRefusedWhereRequired() throws {
         let world = World(seed: 11)
         try world.run {
@@ -345,5 +368,20 @@ import WaggleStack
             await client.close()
             await second.close()
         }
+    }
+}
+
+/// Leaves in the middle of a stream, or ignores that it should end.
+private final class Rude: Service {
+    private let swarm: Swarm
+    init(_ swarm: Swarm) { self.swarm = swarm }
+    var protocols: [ProtocolID] { ["/leave", "/stay"] }
+
+    func serve(_ stream: Stream, from peer: PeerID) async throws {
+        if stream.protocolID == "/leave" { return await swarm.disconnect(peer) }
+        let scope = TaskScope()
+        let home = swarm.system.home
+        scope.spawn(on: home) { try? await home.sleep(until: home.now + .seconds(30)) }
+        await scope.drain()
     }
 }

@@ -85,7 +85,7 @@ enum PeerCommand {
             let start = system.home.now
             let connection = try await node.connect(address)
             report("connected", connection, (await system.home.run { system.home.now }) - start)
-            for word in words.dropFirst() { try await act(word, node, connection) }
+            for word in words.dropFirst() { try await act(word, node, try await node.swarm.connect(to: connection.peer)) }
         }
     }
 

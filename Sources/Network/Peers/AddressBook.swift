@@ -103,21 +103,24 @@ public final class AddressBook: Sendable {
         }
     }
 
-    /// Takes what the peer told through identify, over a connection on which it proved its identity.
-    public func update(_ information: PeerInformation) {
+    /// Takes what the peer told through identify, over a connection from `remote` on which it proved its identity.
+    public func update(_ information: PeerInformation, from remote: Multiaddr? = nil) {
         let limits = self.limits
         change(information.peer) { row in
             row.protocols = Array(information.protocols.prefix(limits.protocolsPerPeer))
             row.agentVersion = String(information.agentVersion.prefix(limits.versionLength))
             row.protocolVersion = String(information.protocolVersion.prefix(limits.versionLength))
         }
-        if information.signedRecord == nil { add(information.listenAddresses, of: information.peer, source: .identified) }
+        if information.signedRecord == nil {
+            add(AddressBook.reachable(information.listenAddresses, from: remote), of: information.peer, source: .identified)
+        }
     }
 
-    /// Takes a certified record whose envelope has been verified; says false when a newer one is known already.
+    /// Takes a certified record whose envelope has been verified, and which came over a connection from `remote`; says false when a newer one is
+    /// known already.
     @discardableResult
-    public func certify(_ record: PeerRecord, envelope: Bytes) -> Bool {
-        let usable = record.addresses.compactMap { self.usable($0, of: record.peer) }
+    public func certify(_ record: PeerRecord, envelope: Bytes, from remote: Multiaddr? = nil) -> Bool {
+        let usable = AddressBook.reachable(record.addresses, from: remote).compactMap { self.usable($0, of: record.peer) }
         let now = system.wallTime
         var accepted = false
         change(record.peer) { row in
@@ -171,6 +174,16 @@ public final class AddressBook: Sendable {
     }
 
     // MARK: Inside
+
+    /// What can lead from here to a peer that we see at `remote`: its loopback addresses only on this machine, its private ones only in a
+    /// private network. Dialing them would reach others, or ourselves.
+    private static func reachable(_ addresses: [Multiaddr], from remote: Multiaddr?) -> [Multiaddr] {
+        guard let seen = remote?.ip, !seen.isLoopback else { return addresses }
+        return addresses.filter { address in
+            guard let ip = address.ip else { return true }
+            return !ip.unmapped.isLoopback && (seen.isPrivate || !ip.isPrivate)
+        }
+    }
 
     /// The address without a trailing `/p2p` of the peer itself; nil when it is too long, or names another peer.
     private func usable(_ address: Multiaddr, of peer: PeerID) -> Multiaddr? {

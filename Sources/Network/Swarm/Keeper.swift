@@ -39,20 +39,51 @@ final class Keeper: @unchecked Sendable {
         }
     }
 
-    /// Returns when the connections have ended; those that take too long are left to themselves.
-    func drain(_ connections: [Connection]) async {
+    /// Returns when the connections have ended, with `handlers` also the handlers of their streams. Those that take too long are left to
+    /// themselves. Goes on when the calling task is cancelled: closing is what such a task does.
+    func drain(_ connections: [Connection], handlers: Bool) async {
         guard !connections.isEmpty else { return }
         let scope = TaskScope()
-        for connection in connections { scope.spawn(on: connection.loop) { await connection.drained() } }
-        let end = loop
-        let timeout = closeTimeout
-        let guardScope = TaskScope()
-        guardScope.spawn(on: end) {
-            do { try await end.sleep(until: end.now + timeout) } catch {}
-            scope.cancelAll()
-        }
+        scope.spawn(on: loop) { [self] in await wait(for: connections, handlers: handlers) }
         await scope.drain()
-        await guardScope.close()
+    }
+
+    private func wait(for connections: [Connection], handlers: Bool) async {
+        let count = Countdown(connections.count, on: loop)
+        let scope = TaskScope()
+        for connection in connections {
+            scope.spawn(on: connection.loop) { [loop] in
+                if handlers { await connection.drained() } else { await connection.closed() }
+                loop.execute { count.step() }
+            }
+        }
+        let timer = loop.schedule(at: loop.now + closeTimeout) { count.end() }
+        while count.rest > 0 {
+            do { try await count.over.wait() } catch { break }
+        }
+        loop.cancel(timer)
+        scope.cancelAll()
+    }
+
+    /// Belongs to the home loop.
+    private final class Countdown: @unchecked Sendable {
+        private(set) var rest: Int
+        let over: Waiter
+
+        init(_ count: Int, on loop: any EventLoop) {
+            rest = count
+            over = Waiter(on: loop)
+        }
+
+        func step() {
+            rest -= 1
+            if rest <= 0 { over.wake() }
+        }
+
+        func end() {
+            rest = 0
+            over.wake()
+        }
     }
 
     private func arm() {

@@ -81,6 +81,11 @@ extension Swarm {
                 Dial(
                     address: address, peer: peer, loop: loop, listening: configuration.dialing.reusesPort ? boundAddresses : [],
                     context: context))
+            if Task.isCancelled {
+                // Another address won, or nobody waits any more.
+                connection.close(.supplanted)
+                throw .cancelled
+            }
             try adopt(connection, ip: address.ip)
             return .success(connection)
         } catch {

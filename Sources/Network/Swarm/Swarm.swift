@@ -117,7 +117,7 @@ public final class Swarm: Sendable {
         await scope.close()
         let open = connections
         for connection in open { connection.close(.shutdown) }
-        await keeper.drain(open)
+        await keeper.drain(open, handlers: true)
         await keeper.close()
         hub.end()
         gate.onChange(nil)
@@ -167,7 +167,8 @@ public final class Swarm: Sendable {
     public func disconnect(_ peer: PeerID) async {
         let open = connections(to: peer)
         for connection in open { connection.close(.normal) }
-        await keeper.drain(open)
+        // Without the handlers: the caller may be one of them.
+        await keeper.drain(open, handlers: false)
     }
 
     /// Spares the connections of `peer` from trimming and idle time-outs for as long as one tag protects it.
@@ -197,8 +198,8 @@ public final class Swarm: Sendable {
     }
 
     /// Tells the others that `peer` identified itself. For the identify service.
-    package func identified(_ information: PeerInformation) {
-        addressBook.update(information)
+    package func identified(_ information: PeerInformation, over connection: Connection) {
+        addressBook.update(information, from: connection.remoteAddress)
         hub.emit(.identified(information.peer, information))
     }
 }

@@ -181,14 +181,14 @@ public final class Identify: Service {
                 guard record.peer == peer else { throw .wrongPeer }
                 information.listenAddresses = record.addresses
                 information.signedRecord = envelope
-                book.certify(record, envelope: envelope)
+                book.certify(record, envelope: envelope, from: connection.remoteAddress)
             } catch {
                 // Who sends a record that is not its own does not get its addresses believed.
                 information.listenAddresses = []
                 swarm.system.identifyLog(.warning, "record refused", [LogField("peer", peer.short), LogField("error", "\(error)")])
             }
         }
-        swarm.identified(information)
+        swarm.identified(information, over: connection)
         return information
     }
 
