@@ -66,7 +66,8 @@ struct LinuxFiles: FileSystem {
         try Self.synchronizeDirectory(of: path)
     }
 
-    private static func synchronizeDirectory(of path: String) throws(FileError) {
+    /// Makes the entry of `path` in its directory durable.
+    static func synchronizeDirectory(of path: String) throws(FileError) {
         let directory = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         let file = try LinuxFile(directory, O_RDONLY | O_DIRECTORY, mode: 0)
         defer { file.close() }

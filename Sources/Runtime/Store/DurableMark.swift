@@ -41,7 +41,14 @@ struct DurableMark {
 
     /// Opens the file in the store's directory. `boot` names this start of the machine.
     init(directory: String, boot: String) throws(FileError) {
-        file = try LinuxFile(directory + "/durable", O_RDWR | O_CREAT, mode: 0o600)
+        let file = try LinuxFile(directory + "/durable", O_RDWR | O_CREAT, mode: 0o600)
+        // Room for both slots from the start, so that a full device cannot stop a later record.
+        if try file.size() < Int64(2 * Self.slotStride) {
+            let end = try file.size()
+            let room = Bytes([UInt8](repeating: 0, count: 2 * Self.slotStride - Int(end)))
+            try room.withUnsafeBytes { room throws(FileError) in try file.write(room, at: end) }
+        }
+        self.file = file
         self.boot = Array((boot + String(repeating: " ", count: 40)).utf8.prefix(40))
         let slots = [try Self.slot(file, 0), try Self.slot(file, 1)].compactMap { $0 }
         newest = slots.max { $0.sequence < $1.sequence }

@@ -81,10 +81,13 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
             throw error
         }
         do throws(StoreError) {
-            // What a killed process left in the page cache becomes durable before anything is built on it.
+            // What a killed process left in the page cache becomes durable before anything is built on it, and so do the names of
+            // files that are new.
             let first = try makeFlush(of: [])
             try bringToDevice(first)
+            try Self.synchronizeNames(path)
         } catch {
+            if let pin { mdb_txn_abort(pin) }
             environment.close()
             mark.close()
             lock.release()
@@ -92,6 +95,15 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
         }
         Thread(name: "waggle-store-w") { self.runWriter() }.detach()
         Thread(name: "waggle-store-f") { self.runFlusher() }.detach()
+    }
+
+    private static func synchronizeNames(_ path: String) throws(StoreError) {
+        do throws(FileError) {
+            try LinuxFiles.synchronizeDirectory(of: path + "/data.mdb")
+            try LinuxFiles.synchronizeDirectory(of: path)
+        } catch {
+            throw StoreError(error, path)
+        }
     }
 
     // MARK: KeyValueStore
@@ -275,8 +287,8 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
                 try bringToDevice(newest)
             } catch {
                 failure = error
-                mdb_txn_abort(newest.pin)
-                fail(error)
+                // A full device may have room again; the state before is still whole.
+                if error != .full { fail(error) }
             }
             for flush in flushes.dropLast() { mdb_txn_abort(flush.pin) }
             for flush in flushes { for write in flush.writes { write.finish(failure) } }
@@ -294,10 +306,11 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
     }
 
     private func bringToDevice(_ flush: Flush) throws(StoreError) {
-        if fdatasync(environment.descriptor) != 0 { throw LMDBEnvironment.error(errno, path) }
         do throws(FileError) {
+            if fdatasync(environment.descriptor) != 0 { throw FileError(errno: errno, path) }
             try mark.record(flush.transaction, meta: flush.meta, pageSize: environment.pageSize)
         } catch {
+            mdb_txn_abort(flush.pin)
             throw StoreError(error, path)
         }
         if let pin { mdb_txn_abort(pin) }
