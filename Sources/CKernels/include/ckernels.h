@@ -3,6 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ckernels_mldsa.h"
+#include "ckernels_slhdsa.h"
+
 // The processor features that kernels are chosen by, best last. A level includes those below it.
 enum ck_level {
     CK_PORTABLE = 0, // plain C
