@@ -102,7 +102,7 @@ final class Fabric: @unchecked Sendable {
     func resetAll(_ host: Host) {
         let stack = stack(of: host)
         for listener in stack.orderedListeners { listener.close() }
-        for socket in stack.orderedSockets { socket.close(abort: true) }
+        for socket in stack.orderedSockets { socket.orphan() }
         stack.abandonAttempts()
     }
 

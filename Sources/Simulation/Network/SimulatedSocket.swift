@@ -285,11 +285,32 @@ final class SimulatedSocket: ByteSocket, @unchecked Sendable {
 
     /// The host lost its power: no word to the other side.
     func vanish() {
+        let handler = handler
         hasVanished = true
         isClosed = true
-        handler = nil
+        self.handler = nil
         leave()
+        tellLast(handler)
     }
+
+    /// The process was killed: the kernel resets the connection.
+    func orphan() {
+        let handler = handler
+        close(abort: true)
+        tellLast(handler)
+    }
+
+    /// Whoever still waits on this end, like a test that spoke for the host, finds it closed.
+    private func tellLast(_ handler: (any SocketHandler)?) {
+        guard let handler else { return }
+        let waiting = Waiting(handler: handler)
+        hostLoop.execute {
+            waiting.handler.socketReadable()
+            waiting.handler.socketWritable()
+        }
+    }
+
+    private struct Waiting: @unchecked Sendable { let handler: any SocketHandler }
 
     private func sendReset() {
         guard let peer, !isGone else { return }
