@@ -17,15 +17,22 @@ import WaggleTestSupport
                 let scope = TaskScope()
                 let listener = try await echoServer(on: system, at: SocketBehaviour.any, in: scope)
                 let address = SocketAddress(ip: .loopback, port: listener.address.port)
-                var wires: [Wire] = []
-                do {
-                    while true { wires.append(Wire(try await system.network.connect(to: address, from: nil, on: system.home))) }
-                } catch NetworkError.outOfDescriptors {}
-                // More connections than the server could accept. Some go, and the last one is served.
-                #expect(scope.count < wires.count)
-                for wire in wires.dropLast() { wire.close() }
-                try await wires[wires.count - 1].write([7])
-                #expect(try await wires[wires.count - 1].read(exactly: 1) == [7])
+                // The loop does not turn meanwhile, so the server accepts none of them.
+                let clients = blockingDials(to: address)
+                await #expect(throws: NetworkError.outOfDescriptors) {
+                    _ = try await system.network.connect(to: address, from: nil, on: system.home)
+                }
+                #expect(scope.count == 0)
+                for client in clients.dropLast() { close(client) }
+                let last = try #require(clients.last)
+                let answer = try await system.offload {
+                    var byte: UInt8 = 7
+                    send(last, &byte, 1, 0)
+                    byte = 0
+                    recv(last, &byte, 1, 0)
+                    return byte
+                }
+                #expect(answer == 7)
                 listener.close()
             }
         }
@@ -77,6 +84,17 @@ import WaggleTestSupport
         for name in ["store/data.mdb", "store/lock.mdb", "store/durable", "store/in-use", "store", "acknowledged", ""] {
             try files.remove(directory + "/" + name)
         }
+    }
+}
+
+/// Connects until there are no descriptors left.
+private func blockingDials(to address: SocketAddress) -> [Int32] {
+    var clients: [Int32] = []
+    while true {
+        let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard client >= 0 else { return clients }
+        #expect(address.withKernelAddress { connect(client, $0, $1) } == 0)
+        clients.append(client)
     }
 }
 
