@@ -125,8 +125,8 @@ void ck_slh_start(struct ck_slh *c, const uint8_t *seed, const uint8_t *secret) 
 
 // Trees.
 
-// From 2^height nodes to the root, which ends up in front; the neighbours of the path from `leaf` are written one behind the other. Nodes are
-// numbered through all the trees of a kind, of which this one is number `number`.
+// From 2^height nodes to the root, which ends up in front; the neighbours of the path from `leaf` are written one behind the other.
+// Nodes are numbered through all the trees of a kind, of which this one is number `number`.
 static void climb(
     struct ck_slh *c, struct address *a, uint8_t *nodes, uint32_t height, uint32_t number, uint32_t leaf, uint8_t *path) {
     const size_t n = c->n, lanes = lanes_of(c);
@@ -207,11 +207,13 @@ static void make_leaves(
         hash(c, value, a, c->secret, lanes);
         a->kind = one_time_hash;
         for (uint32_t step = 0; step <= steps; step++) {
-            if (signer >= 0 && digits[chain] == step) get(c, signature + chain * c->n, value, signer);
+            if (signer >= 0) get(c, c->passed[step], value, signer);
             if (step == steps) break;
             set(a->third, step);
             hash(c, value, a, value, lanes);
         }
+        // All the same number of instructions, wherever in its chain the message stops.
+        if (signer >= 0) memcpy(signature + chain * c->n, c->passed[digits[chain]], c->n);
     }
     a->kind = one_time_key;
     set(a->second, 0);

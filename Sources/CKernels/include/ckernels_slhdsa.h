@@ -27,6 +27,7 @@ struct ck_slh {
     uint64_t states[200], value[8 * CK_SLH_MOST_LANES], next[8 * CK_SLH_MOST_LANES], pairs[16 * CK_SLH_MOST_LANES];
     uint64_t chains[8 * CK_SLH_MOST_LANES * CK_SLH_MOST_CHAINS];
     uint8_t messages[8][CK_SLH_LONGEST_MESSAGE];
+    uint8_t passed[16][8 * CK_SLH_MOST_LANES];
 };
 
 // Takes in the public seed and, for signing, the secret one (else NULL); the parameters are set before.

@@ -35,8 +35,8 @@ public enum PreHash: UInt8, Sendable, CaseIterable {
     private func libcrypto(_ function: OpaquePointer?, _ message: RawSpan) -> Bytes {
         Bytes(count: Int(EVP_MAX_MD_SIZE)) { output in
             var length: UInt32 = 0
-            message.withUnsafeBytes { _ = EVP_Digest($0.baseAddress, $0.count, output.octets, &length, function, nil) }
-            return Int(length)
+            let isDone = message.withUnsafeBytes { EVP_Digest($0.baseAddress, $0.count, output.octets, &length, function, nil) } == 1
+            return available(isDone ? Int(length) : nil)
         }
     }
 

@@ -1,6 +1,7 @@
 /// The hint of a signature: for each row the places of its ones in ascending order, all in hintWeight bytes, then for each row where
 /// its places end (algorithms 20 and 21).
 extension MLDSA {
+    @inline(never) // scripts/constant-time leaves it out by its name: a hint is public
     static func encodeHint(_ hint: UnsafePointer<UInt8>, _ parameters: Parameters, into output: UnsafeMutablePointer<UInt8>) {
         output.update(repeating: 0, count: parameters.hintWeight + parameters.rows)
         var end = 0

@@ -21,8 +21,8 @@ extension MLDSA {
             (memory.baseAddress.unsafelyUnwrapped + 200 * 8 + stream * Streams.stride).octets
         }
 
-        /// States that have absorbed a seed and two bytes each, padded, not yet permuted. The last lane of a block is 20 for SHAKE128 and 16
-        /// for SHAKE256.
+        /// States that have absorbed a seed and two bytes each, padded, not yet permuted. The last lane of a block is 20 for SHAKE128 and
+        /// 16 for SHAKE256.
         @inline(__always)
         func start<V: SIMD<UInt64>>(_ seed: V, lastLane: Int, suffix: (Int) -> UInt16) {
             states.update(repeating: 0, count: 200)
@@ -44,7 +44,9 @@ extension MLDSA {
     }
 
     /// The matrix of a public seed, row after row (algorithm 32). Its running time depends on the seed only.
-    static func sampleMatrix(_ seed: Seed, _ parameters: Parameters, into matrix: UnsafeMutablePointer<Int32>, _ streams: borrowing Streams) {
+    static func sampleMatrix(
+        _ seed: Seed, _ parameters: Parameters, into matrix: UnsafeMutablePointer<Int32>, _ streams: borrowing Streams
+    ) {
         let count = parameters.rows * parameters.columns
         for first in stride(from: 0, to: count, by: 8) {
             let used = min(8, count - first)
@@ -69,6 +71,7 @@ extension MLDSA {
     }
 
     /// `count` secret polynomials with coefficients up to eta (algorithm 33).
+    @inline(never) // scripts/constant-time leaves it out by its name
     static func sampleShort(
         _ seed: Representative, count: Int, eta: Int32, into polynomials: UnsafeMutablePointer<Int32>, _ streams: borrowing Streams
     ) {
@@ -89,7 +92,8 @@ extension MLDSA {
 
     /// The masks of one attempt (algorithm 34).
     static func sampleMask(
-        _ seed: Representative, counter: Int, _ parameters: Parameters, into masks: UnsafeMutablePointer<Int32>, _ streams: borrowing Streams
+        _ seed: Representative, counter: Int, _ parameters: Parameters, into masks: UnsafeMutablePointer<Int32>,
+        _ streams: borrowing Streams
     ) {
         streams.start(seed, lastLane: 16) { UInt16(counter + $0) }
         streams.squeeze(blocks: 5, lanes: 17)
@@ -99,6 +103,7 @@ extension MLDSA {
     }
 
     /// The polynomial of a challenge (algorithm 29): `weight` coefficients are 1 or -1. The challenge may be seen.
+    @inline(never) // scripts/constant-time leaves it out by its name
     static func sampleChallenge(_ challenge: UnsafeRawBufferPointer, weight: Int, into polynomial: UnsafeMutablePointer<Int32>) {
         var sponge = KeccakSponge(rate: 136, domain: .shake)
         sponge.absorb(challenge)

@@ -32,7 +32,17 @@ extension MLDSA.PrivateKey {
         sign(MLDSA.representative(publicKey.digest, message), randomness)
     }
 
+    /// How many attempts a deterministic signature takes, for checks that compare signatures of equal cost.
+    package func attempts(toSign message: Bytes, context: Bytes = Bytes()) -> Int? {
+        guard let context = SignatureContext(context, isPreHashed: false) else { return nil }
+        return attempt(MLDSA.representative(publicKey.digest, context.prefix, message), nil)?.attempts
+    }
+
     private func sign(_ representative: MLDSA.Representative, _ randomness: SecureBytes?) -> Bytes? {
+        attempt(representative, randomness)?.signature
+    }
+
+    private func attempt(_ representative: MLDSA.Representative, _ randomness: SecureBytes?) -> (signature: Bytes, attempts: Int)? {
         guard randomness.map({ $0.count == MLDSA.seedLength }) ?? true else { return nil }
         var sponge = KeccakSponge(rate: 136, domain: .shake)
         polynomials.signingSeed.withUnsafeBytes { sponge.absorb($0) }
@@ -49,7 +59,7 @@ extension MLDSA.PrivateKey {
 
         let attempt = SigningAttempt(parameters, polynomials, representative)
         for number in 0..<MLDSA.maximumAttempts where attempt.run(maskSeed, counter: number * parameters.columns) {
-            return attempt.encode()
+            return (attempt.encode(), number + 1)
         }
         return nil
     }
@@ -178,7 +188,8 @@ extension MLDSA.PublicKey {
         for column in 0..<columns {
             let z = polynomials[column]
             ck_mldsa_unpack(
-                z, signature + parameters.challengeLength + column * parameters.maskLength, Int32(parameters.maskBits), parameters.maskBound)
+                z, signature + parameters.challengeLength + column * parameters.maskLength, Int32(parameters.maskBits),
+                parameters.maskBound)
             if ck_mldsa_reaches(z, parameters.maskBound - parameters.beta) { return false }
             ck_mldsa_ntt(z)
         }

@@ -21,7 +21,7 @@ extension SLHDSA.Parameters {
         let code = Bytes(count: Int(EVP_MAX_MD_SIZE)) { output in
             var length: UInt32 = 0
             let function = hashLength == 16 ? EVP_sha256() : EVP_sha512()
-            HMAC(function, secret.baseAddress, Int32(secret.count), message, message.count, output.octets, &length)
+            _ = available(HMAC(function, secret.baseAddress, Int32(secret.count), message, message.count, output.octets, &length))
             return Int(length)
         }
         return code.prefix(hashLength)

@@ -60,7 +60,8 @@ extension SLHDSA {
 
         /// All of them.
         public static let all = [
-            shake128s, shake128f, shake192s, shake192f, shake256s, shake256f, sha2_128s, sha2_128f, sha2_192s, sha2_192f, sha2_256s, sha2_256f,
+            shake128s, shake128f, shake192s, shake192f, shake256s, shake256f,
+            sha2_128s, sha2_128f, sha2_192s, sha2_192f, sha2_256s, sha2_256f,
         ]
 
         public var description: String { name }

@@ -31,10 +31,12 @@ extension SLHDSA.PrivateKey {
             let secret = UnsafeRawBufferPointer(rebasing: key[n..<2 * n])
             let publicSeed = UnsafeRawBufferPointer(rebasing: key[2 * n..<3 * n])
             let randomizer =
-                randomness?.withUnsafeBytes { parameters.randomizer(secret, $0, parts) } ?? parameters.randomizer(secret, publicSeed, parts)
+                randomness?.withUnsafeBytes { parameters.randomizer(secret, $0, parts) }
+                ?? parameters.randomizer(secret, publicSeed, parts)
             let digest = parameters.digest(randomizer, publicKey: publicKey.encoded, parts)
             let start = key.octets.unsafelyUnwrapped
-            return sign(randomizer, SLHDSA.Selection(digest, parameters), SLHDSA.Workspace(parameters, publicSeed: start + 2 * n, secret: start))
+            let workspace = SLHDSA.Workspace(parameters, publicSeed: start + 2 * n, secret: start)
+            return sign(randomizer, SLHDSA.Selection(digest, parameters), workspace)
         }
     }
 
