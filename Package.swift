@@ -26,6 +26,13 @@ func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
     .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
 }
 
+/// The fuzz targets need the compiler's fuzzer, so they are there only when `scripts/fuzz` asks for them.
+let fuzzing: [Target] = Context.environment["WAGGLE_FUZZ"] == nil ? [] : [
+    .executableTarget(
+        name: "waggle-fuzz", dependencies: ["WaggleAPI", "WaggleSimulation"], path: "Fuzz/Sources",
+        swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])], linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])])
+]
+
 let package = Package(
     name: "waggle",
     products: [
@@ -80,5 +87,5 @@ let package = Package(
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
         tests("API", ["WaggleAPI", "WaggleSimulation"]),
-    ]
+    ] + fuzzing
 )

@@ -1,0 +1,52 @@
+import WaggleBase
+import WaggleFormats
+import WaggleSimulation
+
+@testable import WaggleAPI
+
+let apiTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
+    ("multipart", { bytes in
+        guard var machine = attempt({ try MultipartMachine(contentType: "multipart/form-data; boundary=xyz") }) else { return }
+        var cutter = Cutter(bytes)
+        while let piece = cutter.next() {
+            guard attempt({ try machine.receive(piece) }) != nil else { return }
+            while machine.next() != nil {}
+        }
+        _ = attempt { try machine.finish() }
+    }),
+    ("tar", { bytes in
+        let world = World(seed: 1)
+        let extractor = TarExtractor(to: "/out", files: world.host("host").system.files)
+        var cutter = Cutter(bytes)
+        while let piece = cutter.next() { guard attempt({ try extractor.receive(piece) }) != nil else { return } }
+        _ = attempt { try extractor.finish() }
+    }),
+    ("car", { bytes in
+        var machine = CARMachine()
+        var cutter = Cutter(bytes)
+        while let piece = cutter.next() {
+            guard attempt({ try machine.receive(piece) }) != nil else { return }
+            while let output = attempt({ try machine.next() }), output != nil {}
+        }
+    }),
+    ("header-value", { bytes in if let text = bytes.utf8 { _ = HeaderValue(text) } }),
+    ("query", { bytes in if let text = bytes.utf8 { for item in PercentCoding.items(text) { precondition(PercentCoding.decode(PercentCoding.encode(item.name)) == item.name) } } }),
+    ("command-line", { bytes in
+        guard let text = bytes.utf8 else { return }
+        var line = ParsedLine(command: Commands.root)
+        let words = text.split(separator: "\0", omittingEmptySubsequences: false).map(String.init)
+        if let parsed = attempt({ try ArgumentParser.parse(words, root: Commands.root, partial: &line) }) {
+            _ = attempt { try parsed.command.assign(parsed.arguments, hasInput: true) }
+        }
+    }),
+    ("configuration", { bytes in
+        guard let configuration = attempt({ try Configuration(parsing: bytes, path: "config") }) else { return }
+        _ = attempt { try NodeSettings.make(configuration) }
+        _ = (configuration.storageMaximum, configuration.apiHeaders)
+    }),
+    ("texts", { bytes in
+        guard let text = bytes.utf8 else { return }
+        _ = (GoDuration.parse(text), ByteSize.parse(text), TerminalText.visible(text))
+        _ = IgnoreRules(text.split(separator: "\n").map(String.init)).excludes("a/b/c", isDirectory: false)
+    }),
+]

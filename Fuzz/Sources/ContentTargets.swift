@@ -1,0 +1,56 @@
+import WaggleBase
+import WaggleFormats
+import WaggleNetwork
+
+@testable import WaggleContent
+
+private let peers: [PeerID] = (1...3).map { index in
+    // An identity multihash is a PeerID whatever key it stands for.
+    guard let peer = attempt({ try PeerID(bytes: Bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20] + [UInt8](repeating: UInt8(index), count: 32))) })
+    else { preconditionFailure("a PeerID") }
+    return peer
+}
+
+let contentTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
+    ("bitswap-message", { bytes in _ = attempt { try BitswapMessage(bytes) } }),
+    ("bitswap-ledger", { bytes in
+        // The server's books under messages that peers make up.
+        var machine = LedgerMachine()
+        var cutter = Cutter(bytes)
+        var now = Instant(nanoseconds: 1)
+        for peer in peers { machine.handle(.connected(peer), at: now) }
+        var index = 0
+        while let piece = cutter.next() {
+            index += 1
+            let peer = peers[index % peers.count]
+            now = now + .milliseconds(10)
+            if let message = attempt({ try BitswapMessage(piece) }) {
+                machine.handle(.wantlist(peer, message.entries, isFull: message.isFull, hasPresences: index % 2 == 0), at: now)
+            } else if piece.count % 5 == 0 {
+                machine.handle(.disconnected(peer), at: now)
+                machine.handle(.connected(peer), at: now)
+            }
+            while let output = machine.next() {
+                switch output {
+                case .locate(let peer, let cids): machine.handle(.located(peer, cids.map { ($0, 100) }), at: now)
+                case .send(let peer, let envelope):
+                    machine.handle(.left(peer, envelope: envelope.id, blocks: envelope.blocks.count, bytes: envelope.bytes), at: now)
+                }
+            }
+        }
+    }),
+    ("unixfs-node", { bytes in
+        guard let cid = attempt({ try CID(codec: .dagPB, hash: Multihash(.sha2_256, digest: Bytes([UInt8](repeating: 1, count: 32)))) }),
+            let node = attempt({ try UnixFSNode(cid: cid, block: bytes) })
+        else { return }
+        if let shard = attempt({ try Shard(node) }) { for index in 0..<shard.count { _ = attempt { try shard.child(index) } } }
+        _ = (node.cumulativeSize, node.target)
+    }),
+    ("content-path", { bytes in
+        if let text = bytes.utf8, let path = attempt({ try ContentPath(parsing: text) }) { precondition(attempt { try ContentPath(parsing: path.description) } == path) }
+    }),
+    ("chunker-options", { bytes in if let text = bytes.utf8 { _ = attempt { try ChunkerOptions(parsing: text) } } }),
+    ("block-links", { bytes in
+        for codec in [Multicodec.dagPB, .dagCBOR, .dagJSON] { _ = attempt { try BlockLinks.namedLinks(of: bytes, codec: codec) } }
+    }),
+]

@@ -1,0 +1,107 @@
+import WaggleBase
+import WaggleCryptography
+import WaggleNetwork
+
+@testable import WaggleServices
+@testable import WaggleStack
+
+private let start = Instant(nanoseconds: 1_000_000_000)
+
+/// Our side of handshakes: the same keys and randomness every time.
+private let channels: [any SecureChannel] = {
+    let seed = SecureBytes([UInt8](repeating: 7, count: 32))
+    guard let key = attempt({ try IdentityKeyPair(ed25519Seed: seed) }), let keys = attempt({ try NoiseKeys(identity: LocalIdentity(key), secret: seed) })
+    else { preconditionFailure("a seed is a key") }
+    return ChannelCatalog.channels(.prefer, keys)
+}()
+
+private let random = SecureBytes([UInt8](repeating: 9, count: HandshakeParameters.randomLength))
+
+private func upgrade(_ role: Role, _ bytes: Bytes) {
+    var machine = UpgradeMachine(
+        UpgradeParameters(role: role, channels: channels, muxers: ["/yamux/1.0.0"], expectedPeer: nil, random: random), at: start)
+    var cutter = Cutter(bytes)
+    var window: [UInt8] = []
+    while let piece = cutter.next() {
+        window += piece.array
+        guard let used = attempt({ try machine.receive(window.span.bytes) }) else { break }
+        precondition(used <= window.count)
+        window.removeFirst(used)
+        while machine.next() != nil {}
+    }
+    while machine.next() != nil {}
+    _ = machine.finish()
+}
+
+private func handshake(_ channel: any SecureChannel, _ role: Role, _ bytes: Bytes) {
+    var machine = channel.makeHandshake(HandshakeParameters(role: role, muxers: ["/yamux/1.0.0"], random: random))
+    while machine.next() != nil {}
+    var cutter = Cutter(bytes)
+    var window: [UInt8] = []
+    while let piece = cutter.next() {
+        window += piece.array
+        guard let used = attempt({ try machine.receive(window.span.bytes) }) else { return }
+        window.removeFirst(used)
+        while machine.next() != nil {}
+    }
+    _ = machine.finish()
+}
+
+/// A session that gets the input in pieces; between them the other calls are made, as a connection would.
+private func yamux(_ role: Role, _ bytes: Bytes) {
+    let session = Yamux().makeSession(
+        MuxerParameters(role: role, inboundStreams: 32, outboundStreams: 32, unreadBytes: 1 << 20, now: start))
+    var now = start
+    var cutter = Cutter(bytes)
+    var open: [UInt64] = []
+    withUnsafeTemporaryAllocation(byteCount: session.maximumHeader, alignment: 8) { header in
+        guard let header = header.baseAddress else { return }
+        while let piece = cutter.next() {
+            switch piece.count % 8 {
+            case 0: if let stream = session.openStream(at: now) { open.append(stream) }
+            case 1: if let stream = open.last { session.send(piece, on: stream) }
+            case 2: if let stream = open.popLast() { session.finish(stream) }
+            case 3: if let stream = open.popLast() { session.reset(stream, code: 1) }
+            case 4:
+                now = now + .seconds(Int(piece.count))
+                session.tick(at: now)
+            default: break
+            }
+            session.receive(piece, at: now)
+            while session.nextEvent() != nil {}
+            while session.nextFrame(header: header, maximumPayload: 65_000, at: now) != nil {}
+            precondition(session.unreadBytes <= 2 << 20)
+        }
+    }
+}
+
+let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
+    ("multistream-dialer", { bytes in
+        var machine = MultistreamMachine(proposing: ["/noise", "/tls/1.0.0"])
+        var cutter = Cutter(bytes)
+        while let piece = cutter.next() {
+            guard attempt({ try machine.receive(piece.span) }) != nil else { return }
+            while machine.next() != nil {}
+        }
+    }),
+    ("multistream-listener", { bytes in
+        var machine = MultistreamMachine(accepting: { $0 == "/noise" })
+        var cutter = Cutter(bytes)
+        while let piece = cutter.next() {
+            guard attempt({ try machine.receive(piece.span) }) != nil else { return }
+            while machine.next() != nil {}
+        }
+    }),
+    ("upgrade-dialer", { upgrade(.initiator, $0) }),
+    ("upgrade-listener", { upgrade(.responder, $0) }),
+    ("noise-initiator", { bytes in for channel in channels { handshake(channel, .initiator, bytes) } }),
+    ("noise-responder", { bytes in for channel in channels { handshake(channel, .responder, bytes) } }),
+    ("yamux-client", { yamux(.initiator, $0) }),
+    ("yamux-server", { yamux(.responder, $0) }),
+    ("identify", { bytes in
+        var message = IdentifyMessage()
+        guard attempt({ try message.merge(bytes) }) != nil else { return }
+        precondition((message.protocols?.count ?? 0) <= IdentifyLimits.protocols)
+        for frame in message.frames { _ = attempt { try message.merge(frame) } }
+    }),
+]
