@@ -94,7 +94,7 @@ import WaggleTestSupport
                     outcome.broken += 1
                     wire.close(abort: true)
                 }
-            } catch is NetworkError {
+            } catch {
                 outcome.broken += 1
             }
         }
