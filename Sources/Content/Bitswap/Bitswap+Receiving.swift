@@ -58,6 +58,7 @@ extension Bitswap {
             statisticsSoFar.blocksReceived += accepted.blocks
             statisticsSoFar.bytesReceived += accepted.bytes
             tell(server: .credited(peer, blocks: accepted.blocks, bytes: accepted.bytes))
+            exchanged(accepted.bytes, with: peer)
         }
         try await intake.room()
     }

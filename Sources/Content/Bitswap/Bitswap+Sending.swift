@@ -152,6 +152,7 @@ extension Bitswap {
         statisticsSoFar.messagesSent += 1
         statisticsSoFar.blocksSent += built.blocks
         statisticsSoFar.bytesSent += built.blockBytes
+        exchanged(built.blockBytes, with: link.peer)
         tell(server: .left(link.peer, envelope: envelope.id, blocks: built.blocks, bytes: built.blockBytes))
     }
 

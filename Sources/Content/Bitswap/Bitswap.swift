@@ -94,6 +94,7 @@ public final class Bitswap: Service, @unchecked Sendable {
     func disconnected(_ peer: PeerID) {
         guard let link = links.removeValue(forKey: peer) else { return }
         ignored.withLock { $0[peer] = nil }
+        swarm?.untag(peer, Bitswap.tag)
         tell(server: .disconnected(peer))
         tell(client: .disconnected(peer))
         link.dropChanges()
@@ -101,6 +102,14 @@ public final class Bitswap: Service, @unchecked Sendable {
         link.wants.work.wake()
         link.blocks.work.wake()
     }
+
+    /// Peers that blocks are exchanged with are the last to be trimmed.
+    func exchanged(_ bytes: Int, with peer: PeerID) {
+        guard bytes > 0, let link = links[peer], link.exchange(bytes) else { return }
+        swarm?.tag(peer, Bitswap.tag, value: link.value)
+    }
+
+    private static let tag = "bitswap"
 
     // MARK: Machines
 

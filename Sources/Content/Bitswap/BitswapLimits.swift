@@ -85,7 +85,7 @@ public enum BitswapLimits {
     /// Fetched bytes that may be lost in a crash; they can be fetched again.
     static let unsynced = ByteCount.mebibytes(256)
     /// Fetched bytes waiting to be stored; a sender waits beyond.
-    static let unstored = ByteCount.mebibytes(16)
+    static let unstored = ByteCount.mebibytes(8)
     /// Fetched blocks kept in memory for a reader that asked for them ahead.
     static let fetchedAhead = ByteCount.mebibytes(32)
     /// Write to a peer that takes nothing for so long fails.

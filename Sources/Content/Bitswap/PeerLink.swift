@@ -16,6 +16,10 @@ final class PeerLink {
     /// Failures of the wants' stream in a row.
     var failures = 0
 
+    /// Bytes of blocks that went either way, and what the peer is worth to the swarm for them.
+    private var exchanged = 0
+    private(set) var value = 0
+
     var envelopes = Deque<LedgerMachine.Envelope>()
     var blocks: Lane
 
@@ -43,6 +47,14 @@ final class PeerLink {
         let keys = order.prefix(BitswapLimits.entriesPerMessage)
         order.removeFirst(keys.count)
         return keys.compactMap { changes.removeValue(forKey: $0) }
+    }
+
+    /// Counts bytes of blocks; says whether the peer's value changed. It grows by ten with each doubling, so that it changes rarely.
+    func exchange(_ bytes: Int) -> Bool {
+        exchanged += bytes
+        let grown = 10 * (Int.bitWidth - (exchanged >> 20).leadingZeroBitCount)
+        defer { value = grown }
+        return grown != value
     }
 
     func dropChanges() {
