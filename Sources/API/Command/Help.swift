@@ -14,7 +14,7 @@ package struct Help {
     package func text(_ path: [String], long: Bool) -> String {
         let command = root.descend(path) ?? root
         let name = ([program] + path).joined(separator: " ")
-        var text = "USAGE\n  \(usage(command, name)) - \(command.tagline)\n"
+        var text = "USAGE\n" + wrap("\(usage(command, name)) - \(command.tagline)", indent: 2, hanging: 4)
         if long {
             text += section("SYNOPSIS", wrap(synopsis(command, name), indent: 2, hanging: name.count + 3))
             text += section("ARGUMENTS", rows(command.arguments.map { (label($0), $0.description) }))
@@ -63,28 +63,47 @@ package struct Help {
     }
 
     private func indented(_ text: String) -> String {
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        return text.isEmpty ? "" : lines.map { $0.isEmpty ? "" : "  \($0)" }.joined(separator: "\n") + "\n"
+        if text.isEmpty { return "" }
+        // Paragraphs are filled again; lines that are set apart stay as they are, unless they are too long.
+        var paragraphs: [String] = []
+        var isOpen = false
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            let isPlain = !line.isEmpty && line.first != " " && line.first != ">" && line.first != "<" && !line.contains(": ")
+            if isPlain, isOpen { paragraphs[paragraphs.count - 1] += " " + line } else { paragraphs.append(String(line)) }
+            isOpen = isPlain
+        }
+        return paragraphs.map { paragraph in
+            if paragraph.isEmpty { return "\n" }
+            let own = paragraph.prefix { $0 == " " }.count
+            if paragraph.dropFirst(own).first == ">" { return "  \(paragraph)\n" }
+            return wrap(String(paragraph.dropFirst(own)), indent: 2 + own, hanging: 2 + own)
+        }.joined()
     }
 
     private func rows(_ rows: [(String, String)]) -> String {
         let column = min(rows.map(\.0.count).max() ?? 0, 34)
         return rows.map { label, text in
-            let head = "  " + label + String(repeating: " ", count: max(0, column - label.count)) + "  "
-            return wrap(head + text, indent: 0, hanging: column + 4)
+            // A label that is too long for its column gets lines of its own.
+            if label.count > column { return wrap(label, indent: 2, hanging: 6) + wrap(text, indent: column + 4, hanging: column + 4) }
+            let head = "  " + label + String(repeating: " ", count: column - label.count) + "  "
+            let body = wrap(text, indent: column + 4, hanging: column + 4)
+            return head + body.dropFirst(column + 4)
         }.joined()
     }
 
+    /// Fills lines up to the width; the first begins at `indent`, the others at `hanging`.
     private func wrap(_ text: String, indent: Int, hanging: Int) -> String {
         var lines: [String] = []
         var line = String(repeating: " ", count: indent)
-        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
-            if line.count + word.count + 1 > width, !line.allSatisfy({ $0 == " " }) {
+        var isBare = true
+        for word in text.split(separator: " ") {
+            if !isBare, line.count + word.count + 1 > width {
                 lines.append(line)
-                line = String(repeating: " ", count: hanging) + word
-            } else {
-                line += (lines.isEmpty && line.count == indent && indent == line.count && line.allSatisfy { $0 == " " } ? "" : " ") + word
+                line = String(repeating: " ", count: hanging)
+                isBare = true
             }
+            line += isBare ? String(word) : " \(word)"
+            isBare = false
         }
         lines.append(line)
         return lines.joined(separator: "\n") + "\n"

@@ -79,6 +79,9 @@ package final class HTTPExchange: @unchecked Sendable {
         var responsePointer: UncheckedPointer?
         var isSuspended = false
         var isClosed = false
+        /// Whether the handler waits for bytes of the body, or for room in the response: only then it is woken.
+        var readerWaits = false
+        var writerWaits = false
     }
 
     private struct Response {
@@ -105,7 +108,9 @@ package final class HTTPExchange: @unchecked Sendable {
             let (bytes, ended, closed) = state.withLock { state -> (Bytes?, Bool, Bool) in
                 let bytes = state.body.popFirst()
                 state.bodySize -= bytes?.count ?? 0
-                if bytes != nil { resumeIfSuspended(&state) }
+                // Half empty before the server's thread goes on, so that it does not stop and go for each piece.
+                if bytes != nil, state.bodySize <= HTTPLimits.bodyBacklog.bytes / 2 { resumeIfSuspended(&state) }
+                if bytes == nil { state.readerWaits = true }
                 return (bytes, state.bodyEnded, state.isClosed)
             }
             if let bytes { return bytes }
@@ -134,7 +139,10 @@ package final class HTTPExchange: @unchecked Sendable {
                 if state.isClosed { return nil }
                 // While the request's body still comes in the response cannot leave; then small answers are kept instead of
                 // stopping the command that has to read that body.
-                if state.outputSize > HTTPLimits.responseBacklog.bytes, state.bodyEnded || bytes.count > 4096 { return false }
+                if state.outputSize > HTTPLimits.responseBacklog.bytes, state.bodyEnded || bytes.count > 4096 {
+                    state.writerWaits = true
+                    return false
+                }
                 state.output.append(bytes)
                 state.outputSize += bytes.count
                 resumeIfSuspended(&state)
@@ -186,17 +194,19 @@ package final class HTTPExchange: @unchecked Sendable {
 
     /// Takes a piece of the body; false when it must be offered again later.
     func received(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        let accepted = state.withLock { state -> Bool in
-            if state.bodySize < 0 || state.isClosed { return true }
+        let (accepted, wakes) = state.withLock { state -> (Bool, Bool) in
+            if state.bodySize < 0 || state.isClosed { return (true, false) }
             guard state.bodySize <= HTTPLimits.bodyBacklog.bytes else {
                 suspend(&state)
-                return false
+                return (false, false)
             }
             state.body.append(Bytes(copying: bytes))
             state.bodySize += bytes.count
-            return true
+            let wakes = state.readerWaits
+            state.readerWaits = false
+            return (true, wakes)
         }
-        if accepted { wake(bodyReady) }
+        if wakes { wake(bodyReady) }
         return accepted
     }
 
@@ -213,7 +223,7 @@ package final class HTTPExchange: @unchecked Sendable {
         }
         guard let response else { return .YES }
         let reference = Unmanaged.passRetained(self)
-        guard let pointer = MHD_create_response_from_callback(UInt64.max, 1 << 16, readResponse, reference.toOpaque(), freeResponse) else {
+        guard let pointer = MHD_create_response_from_callback(UInt64.max, HTTPLimits.responseBlock.bytes, readResponse, reference.toOpaque(), freeResponse) else {
             reference.release()
             return .NO
         }
@@ -226,7 +236,7 @@ package final class HTTPExchange: @unchecked Sendable {
 
     /// Fills `buffer` with bytes of the response.
     fileprivate func produce(_ buffer: UnsafeMutableRawBufferPointer) -> Int {
-        let count = state.withLock { state -> Int in
+        let (count, wakes) = state.withLock { state -> (Int, Bool) in
             var filled = 0
             while filled < buffer.count, let first = state.output.first {
                 let part = first.prefix(buffer.count - filled)
@@ -235,17 +245,21 @@ package final class HTTPExchange: @unchecked Sendable {
                 if part.count == first.count { state.output.popFirst() } else { state.output.first = first.dropFirst(part.count) }
             }
             state.outputSize -= filled
-            if filled > 0 { return filled }
+            if filled > 0 {
+                let wakes = state.writerWaits && state.outputSize <= HTTPLimits.responseBacklog.bytes / 2
+                if wakes { state.writerWaits = false }
+                return (filled, wakes)
+            }
             if state.outputEnded || state.isClosed {
                 if let trailer = state.trailer, let pointer = state.responsePointer {
                     MHD_add_response_footer(pointer.pointer, trailer.name, trailer.value)
                 }
-                return -1
+                return (-1, false)
             }
             suspend(&state)
-            return 0
+            return (0, false)
         }
-        if count > 0 { wake(responseDrained) }
+        if wakes { wake(responseDrained) }
         return count
     }
 

@@ -10,6 +10,8 @@ package enum HTTPLimits {
     package static let connectionMemory = ByteCount.kibibytes(256)
     /// Bytes of a request's body that wait for the command to read them.
     package static let bodyBacklog = ByteCount.mebibytes(2)
+    /// Bytes of a response that are handed to the server at a time; each connection that answers holds as many.
+    package static let responseBlock = ByteCount.kibibytes(256)
     /// Bytes of a response that wait for the client to take them, before the command is suspended.
     package static let responseBacklog = ByteCount.mebibytes(2)
     /// How long a server that stops waits for requests to end on their own.

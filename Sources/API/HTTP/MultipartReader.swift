@@ -23,17 +23,20 @@ package struct MultipartMachine {
     package static let headerLimit = 16 << 10
 
     private enum State { case preamble, headers, content, afterBoundary, done }
-    private let boundary: [UInt8]
+    private let boundary: BoundaryFinder
     private var state = State.preamble
-    private var pending: [UInt8]
+    /// What was received and not dealt with: a header that is not whole, or bytes that may begin a boundary.
+    private var rest: Bytes
+    /// Bytes at the start of `rest` that were searched for the end of a header, so that a header in many pieces is not searched again and again.
+    private var searched = 0
     private var outputs = Deque<Output>()
 
     /// `contentType` is the header field of the request.
     package init(contentType: String) throws(MultipartError) {
         guard let boundary = HeaderValue(contentType).parameters["boundary"], (1...70).contains(boundary.utf8.count) else { throw .noBoundary }
-        self.boundary = Array("\r\n--\(boundary)".utf8)
+        self.boundary = BoundaryFinder("\r\n--\(boundary)")
         // The first boundary has no line break before it.
-        pending = [0x0d, 0x0a]
+        rest = Bytes([0x0d, 0x0a])
     }
 
     package mutating func next() -> Output? { outputs.popFirst() }
@@ -42,86 +45,133 @@ package struct MultipartMachine {
     package var isDone: Bool { state == .done }
 
     package mutating func receive(_ input: Bytes) throws(MultipartError) {
-        var input = input
-        // Between boundaries, content that cannot contain the start of one is passed on without a copy.
-        if state == .content, pending.isEmpty, let cut = firstCandidate(input) {
-            if cut > 0 { outputs.append(.bytes(input.prefix(cut))) }
-            input = input.dropFirst(cut)
+        if state == .done { return }
+        if rest.isEmpty {
+            rest = input
+        } else {
+            var writer = ByteWriter(capacity: rest.count + input.count)
+            writer.write(rest)
+            writer.write(input)
+            rest = writer.finish()
         }
-        pending += input.array
         while try step() {}
     }
 
     package func finish() throws(MultipartError) { if state != .done { throw .endsEarly } }
 
-    /// Index of the first byte that may begin a boundary; the count when there is none.
-    private func firstCandidate(_ input: Bytes) -> Int? {
-        input.withUnsafeBytes { bytes in
-            var index = 0
-            while index < bytes.count {
-                guard let found = bytes[index...].firstIndex(of: 0x0d) else { return bytes.count }
-                let length = min(boundary.count, bytes.count - found)
-                if bytes[found..<found + length].elementsEqual(boundary.prefix(length)) { return found }
-                index = found + 1
-            }
-            return bytes.count
-        }
-    }
-
     private mutating func step() throws(MultipartError) -> Bool {
         switch state {
         case .preamble, .content:
-            let bytes = Bytes(pending)
-            let cut = firstCandidate(bytes) ?? bytes.count
+            let (cut, isWhole) = boundary.find(in: rest)
             if cut > 0 {
-                if state == .content { outputs.append(.bytes(bytes.prefix(cut))) }
-                pending.removeFirst(cut)
+                // A window onto what was received: no copy.
+                if state == .content { outputs.append(.bytes(rest.prefix(cut))) }
+                rest = rest.dropFirst(cut)
             }
-            guard pending.count >= boundary.count else { return false }
-            pending.removeFirst(boundary.count)
+            guard isWhole else { return false }
+            rest = rest.dropFirst(boundary.count)
             if state == .content { outputs.append(.partEnd) }
             state = .afterBoundary
             return true
         case .afterBoundary:
-            guard pending.count >= 2 else { return false }
-            if pending.starts(with: [0x2d, 0x2d]) {
+            guard rest.count >= 2 else { return false }
+            if starts(with: [0x2d, 0x2d]) {
                 state = .done
+                rest = Bytes()
                 outputs.append(.end)
                 return false
             }
-            guard pending.starts(with: [0x0d, 0x0a]) else { throw .malformed }
-            pending.removeFirst(2)
+            guard starts(with: [0x0d, 0x0a]) else { throw .malformed }
+            rest = rest.dropFirst(2)
             state = .headers
             return true
         case .headers: return try headers()
-        case .done:
-            pending = []
-            return false
+        case .done: return false
         }
     }
 
+    private func starts(with bytes: [UInt8]) -> Bool { rest.withUnsafeBytes { $0.starts(with: bytes) } }
+
     private mutating func headers() throws(MultipartError) -> Bool {
-        if pending.starts(with: [0x0d, 0x0a]) {
+        if starts(with: [0x0d, 0x0a]) {
             // A part without header fields.
-            pending.removeFirst(2)
+            rest = rest.dropFirst(2)
             outputs.append(.part([:]))
             state = .content
             return true
         }
-        guard let end = pending.firstRange(of: [0x0d, 0x0a, 0x0d, 0x0a]) else {
-            if pending.count > Self.headerLimit { throw .headersTooLong(limit: Self.headerLimit) }
+        let limit = min(rest.count, Self.headerLimit + 4)
+        let end = rest.withUnsafeBytes { bytes in
+            var index = searched
+            while index + 4 <= limit {
+                if bytes[index] == 0x0d, bytes[index + 1] == 0x0a, bytes[index + 2] == 0x0d, bytes[index + 3] == 0x0a { return index as Int? }
+                index += 1
+            }
+            return nil
+        }
+        guard let end else {
+            if rest.count > Self.headerLimit { throw .headersTooLong(limit: Self.headerLimit) }
+            searched = max(0, limit - 3)
             return false
         }
-        guard end.lowerBound <= Self.headerLimit else { throw .headersTooLong(limit: Self.headerLimit) }
-        guard let text = String(validating: pending[..<end.lowerBound], as: UTF8.self) else { throw .malformed }
+        searched = 0
+        guard let text = rest.prefix(end).utf8 else { throw .malformed }
         var fields: [String: String] = [:]
         for line in text.split(separator: "\r\n") {
             guard let colon = line.firstIndex(of: ":") else { throw .malformed }
             fields[line[..<colon].lowercased()] = String(line[line.index(after: colon)...].drop { $0 == " " })
         }
-        pending.removeSubrange(..<end.upperBound)
+        rest = rest.dropFirst(end + 4)
         outputs.append(.part(fields))
         state = .content
+        return true
+    }
+}
+
+/// Finds a pattern in pieces of a stream (Horspool): looks at one byte in as many as the pattern is long, so that content passes by quickly.
+struct BoundaryFinder {
+    private let pattern: [UInt8]
+    /// How far the pattern may move when its last byte meets this one.
+    private let steps: [UInt8]
+
+    /// `text` has at most 255 bytes.
+    init(_ text: String) {
+        pattern = Array(text.utf8.prefix(255))
+        var steps = [UInt8](repeating: UInt8(pattern.count), count: 256)
+        for (index, byte) in pattern.enumerated().dropLast() { steps[Int(byte)] = UInt8(pattern.count - 1 - index) }
+        self.steps = steps
+    }
+
+    var count: Int { pattern.count }
+
+    /// Where the pattern begins and true; or where a piece at the end begins that may grow into it (else the count) and false.
+    func find(in bytes: Bytes) -> (offset: Int, isWhole: Bool) {
+        bytes.withUnsafeBytes { bytes in
+            pattern.withUnsafeBytes { pattern in
+                steps.withUnsafeBytes { steps in Self.find(bytes, pattern, steps) }
+            }
+        }
+    }
+
+    private static func find(
+        _ bytes: UnsafeRawBufferPointer, _ pattern: UnsafeRawBufferPointer, _ steps: UnsafeRawBufferPointer
+    ) -> (offset: Int, isWhole: Bool) {
+        let last = pattern.count - 1
+        var end = last
+        while end < bytes.count {
+            let byte = bytes[end]
+            if byte == pattern[last], matches(bytes, at: end - last, pattern, last) { return (end - last, true) }
+            end += Int(steps[Int(byte)])
+        }
+        // No whole pattern fits; one may begin near the end.
+        for start in max(0, bytes.count - last)..<max(bytes.count, 0) where bytes[start] == pattern[0] {
+            if matches(bytes, at: start, pattern, bytes.count - start) { return (start, false) }
+        }
+        return (bytes.count, false)
+    }
+
+    private static func matches(_ bytes: UnsafeRawBufferPointer, at start: Int, _ pattern: UnsafeRawBufferPointer, _ count: Int) -> Bool {
+        for index in 0..<count where bytes[start + index] != pattern[index] { return false }
         return true
     }
 }
