@@ -144,6 +144,11 @@ class Peers:
         daemon.run("swarm", "connect", self.kubo.address)
         return daemon
 
+    @functools.cached_property
+    def alone(self):
+        """Waggle's daemon, connected with nobody."""
+        return self.started(Waggle(self.binary, self.work, "alone"))
+
     def dial(self, address, *actions, seconds=300, policy="prefer"):
         return Process([self.bench, "peer", "dial", address, "--policy", policy, *actions]).finish(seconds)
 
@@ -388,6 +393,15 @@ def waggle_dials(peers):
     return f"{connected['channel']}, echo {[e['MB/s each way'] for e in events(lines, 'echo')]} MB/s"
 
 
+def http_client(peers, name):
+    with open(os.path.join(peers.alone.environment["WAGGLE_PATH"], "api")) as file:
+        address = file.read().strip()
+    done = subprocess.run(
+        [peers.python, os.path.join(HERE, "http_clients.py"), name, address], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    expect(done.returncode == 0, done.stderr[-1500:])
+    return done.stdout.strip()
+
+
 CHECKS = [
     ("waggle dials waggle", waggle_dials),
     ("p2pd: dial, identify", dial_p2pd),
@@ -410,6 +424,8 @@ CHECKS = [
     ("Kubo: our files, from 0 bytes to 256 MB", kubo_gets),
     ("Kubo: directory trees both ways", trees),
     ("Kubo connects: ping", kubo_connects),
+    ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
+    ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
 ]
 
 
