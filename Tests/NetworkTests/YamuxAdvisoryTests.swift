@@ -141,16 +141,16 @@ struct YamuxAdvisoryTests {
         #expect(bob.received == [27: [8]] && bob.violation == nil)
     }
 
-    @Test func theBacklogIsBoundedOnBothSides() throws {
+    @Test func theBacklogIsBounded() throws {
         var (alice, bob) = (YamuxEnd(.initiator), YamuxEnd(.responder))
         for _ in 0..<YamuxLimits.unacknowledged { _ = try alice.open() }
         #expect(alice.machine.opening == .later)
         #expect(throws: StreamError.self) { try alice.open() }
         exchange(&alice, &bob)
         #expect(bob.opened.count == YamuxLimits.unacknowledged && alice.openable == 0)
-        // A remote that does not keep to it is refused.
+        // A remote that does not keep to it is served all the same.
         bob.take(yamuxFrame(.windowUpdate, .syn, stream: 1001))
-        #expect(!bob.opened.contains(1001) && bob.frames().map(\.header.flags) == [.rst])
+        #expect(bob.opened.contains(1001) && bob.frames().isEmpty)
         bob.machine.send("x", on: 1)
         exchange(&alice, &bob)
         #expect(alice.openable == 1 && alice.machine.opening == .possible)
@@ -245,7 +245,6 @@ struct YamuxAdvisoryTests {
         #expect(machine.grown == streams.reduce(0) { $0 + $1.window - YamuxLimits.initialWindow })
         #expect(machine.inboundCount == streams.count { !$0.isOutbound } && machine.outboundCount == streams.count { $0.isOutbound })
         #expect(machine.unacknowledged == streams.count { $0.isOutbound && !$0.isAcknowledged })
-        #expect(machine.unacknowledgedInbound == streams.count { !$0.isOutbound && $0.owesFlag })
         for stream in streams {
             #expect(stream.credit >= 0 && stream.unread >= 0 && stream.credit + stream.unread <= stream.window)
             #expect(stream.sendWindow >= 0 && stream.sendWindow <= Int(UInt32.max))

@@ -8,7 +8,8 @@ enum YamuxLimits {
     static let largestWindow = 16 << 20
     /// What the receive windows of all streams of a connection may be beyond their initial size, in bytes.
     static let windowBudget = 32 << 20
-    /// Streams opened and not yet acknowledged, each way. Spec: yamux, section "ACK backlog".
+    /// Streams that we open before the remote has acknowledged them. Not all remotes keep to that; theirs are bounded by the inbound streams
+    /// as a whole. Spec: yamux, section "ACK backlog".
     static let unacknowledged = 256
     /// Time without a ping after which one is sent.
     static let keepAlive = Duration.seconds(30)

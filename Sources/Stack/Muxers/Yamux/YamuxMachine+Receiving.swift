@@ -82,8 +82,7 @@ extension YamuxMachine {
             violate(.window)
             return false
         }
-        let isFull = inboundCount >= parameters.inboundStreams || unacknowledgedInbound >= YamuxLimits.unacknowledged
-        if isFull || isLeaving || header.flags.contains(.rst) {
+        if inboundCount >= parameters.inboundStreams || isLeaving || header.flags.contains(.rst) {
             if !header.flags.contains(.rst) { queueReset(id, code: StreamResetCode.resourceLimitExceeded) }
             discardBody(header)
             noteIdleFrame(at: now)
@@ -91,7 +90,6 @@ extension YamuxMachine {
         }
         streams[id] = YamuxStream(isOutbound: false, at: now)
         inboundCount += 1
-        unacknowledgedInbound += 1
         events.append(.opened(UInt64(id)))
         return true
     }

@@ -42,12 +42,7 @@ extension YamuxMachine {
         streams.values[index].grant = 0
         if streams.values[index].owesFlag {
             streams.values[index].owesFlag = false
-            if streams.values[index].isOutbound {
-                header.flags.insert(.syn)
-            } else {
-                header.flags.insert(.ack)
-                unacknowledgedInbound -= 1
-            }
+            header.flags.insert(streams.values[index].isOutbound ? .syn : .ack)
         }
         if streams.values[index].isFinishing, !streams.values[index].isFinSent, streams.values[index].queue.isEmpty {
             header.flags.insert(.fin)

@@ -40,8 +40,6 @@ struct YamuxMachine {
     var mayGrow = true
     /// Sum of what windows are beyond their initial size.
     var grown = 0
-    /// Streams of the remote that we have not acknowledged.
-    var unacknowledgedInbound = 0
 
     // Sending.
     var nextID: UInt32
@@ -222,7 +220,6 @@ struct YamuxMachine {
             noteOpening()
         } else {
             inboundCount -= 1
-            if stream.owesFlag { unacknowledgedInbound -= 1 }
         }
         return stream
     }
