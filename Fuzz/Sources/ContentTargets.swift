@@ -39,6 +39,53 @@ let contentTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
             }
         }
     }),
+    ("bitswap-session", { bytes in
+        // A client that fetches ten blocks from peers that say and send whatever they like; each block is accepted once.
+        guard let cids = attempt({
+            try (0..<10).map { try CID(codec: .raw, hash: Multihash(.sha2_256, digest: Bytes([UInt8](repeating: UInt8($0), count: 32)))) }
+        }) else { return }
+        var machine = SessionMachine()
+        var now = Instant(nanoseconds: 1)
+        var accepted: Set<Multihash> = []
+        func handle(_ input: SessionMachine.Input) {
+            machine.handle(input, at: now)
+            while let output = machine.next() {
+                switch output {
+                case .open(let peer): machine.handle(.ready(peer, .v1_2), at: now)
+                case .accept(let key, _): precondition(accepted.insert(key).inserted)
+                case .tell, .search, .violation: break
+                }
+            }
+        }
+        for peer in peers { handle(.connected(peer)) }
+        handle(.opened(1))
+        handle(.wanted(1, cids))
+        for pair in stride(from: 0, to: bytes.count - 1, by: 2) {
+            let peer = peers[Int(bytes[pair] >> 4) % peers.count]
+            let cid = cids[Int(bytes[pair + 1]) % cids.count]
+            now = now + .milliseconds(Int64(bytes[pair + 1]) * 8)
+            switch bytes[pair] & 15 {
+            case 0...2: handle(.blocks(peer, [(cid.multihash, 1000)]))
+            case 3, 4: handle(.presences(peer, [.init(cid: cid, isHere: true)]))
+            case 5, 6: handle(.presences(peer, [.init(cid: cid, isHere: false)]))
+            case 7: handle(.disconnected(peer))
+            case 8: handle(.connected(peer))
+            case 9: handle(.unreachable(peer, until: now + .seconds(10)))
+            case 10: handle(.ready(peer, .v1_0))
+            case 11: handle(.stored([cid.multihash]))
+            default: handle(.tick)
+            }
+            if let deadline = machine.deadline { now = max(now, min(deadline, now + .seconds(1))) }
+        }
+        handle(.closed(1))
+        precondition(machine.wantlist.isEmpty)
+    }),
+    ("bitswap-prefix", { bytes in
+        guard let prefix = attempt({ try BlockPrefix(bytes.span) }) else { return }
+        var writer = ByteWriter()
+        prefix.encode(to: &writer)
+        precondition(writer.finish() == bytes)
+    }),
     ("unixfs-node", { bytes in
         guard let cid = attempt({ try CID(codec: .dagPB, hash: Multihash(.sha2_256, digest: Bytes([UInt8](repeating: 1, count: 32)))) }),
             let node = attempt({ try UnixFSNode(cid: cid, block: bytes) })

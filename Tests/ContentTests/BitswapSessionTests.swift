@@ -296,6 +296,37 @@ import WaggleNetwork
         #expect(client.take().map(\.entry.cancel) == [true] && client.machine.wantlist.isEmpty)
     }
 
+    /// Whatever peers say and send, in any order: each block is accepted at most once, and nothing is left when the session ends.
+    @Test func anyCourseOfEventsEndsClean() {
+        let blocks = (0..<10).map(testCID)
+        for seed in 0..<300 as Range<UInt64> {
+            var random = TestRandom(seed)
+            let client = Client(peers: 3)
+            client.handle(.opened(1))
+            client.handle(.wanted(1, blocks))
+            for _ in 0..<120 {
+                let peer = testPeer(Int.random(in: 0..<3, using: &random))
+                let number = Int.random(in: 0..<10, using: &random)
+                client.now = client.now + .milliseconds(Int.random(in: 0..<2000, using: &random))
+                switch Int.random(in: 0..<14, using: &random) {
+                case 0: client.handle(.blocks(peer, [(blocks[number].multihash, 1000)]))
+                case 1, 2: client.handle(.presences(peer, [.init(cid: blocks[number], isHere: true)]))
+                case 3, 4: client.handle(.presences(peer, [.init(cid: blocks[number], isHere: false)]))
+                case 5: client.handle(.disconnected(peer))
+                case 6, 7: client.handle(.connected(peer))
+                case 8: client.handle(.unreachable(peer, until: client.now + .seconds(5)))
+                case 9: client.handle(.ready(peer, .v1_0))
+                case 10: client.handle(.stored([blocks[number].multihash]))
+                default: client.handle(.tick)
+                }
+                #expect(client.machine.wantlist.count + client.accepted.count <= blocks.count, "seed \(seed)")
+            }
+            #expect(Set(client.accepted).count == client.accepted.count, "seed \(seed)")
+            client.handle(.closed(1))
+            #expect(client.machine.wantlist.isEmpty && client.machine.rows <= 3, "seed \(seed)")
+        }
+    }
+
     /// Random peers that answer, refuse, stall, leave and lie: every wanted block arrives once a peer that has it stays.
     @Test func everyBlockArrivesInTheEnd() {
         for seed in 0..<25 as Range<UInt64> {

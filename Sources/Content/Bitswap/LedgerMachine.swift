@@ -253,7 +253,11 @@ struct LedgerMachine: Machine {
             })
         {
             clock = partners[peer]?.given ?? clock
-            if let envelope = fill(peer) { outputs.append(.send(peer, envelope)) }
+            guard let envelope = fill(peer) else {
+                ready.remove(peer)
+                continue
+            }
+            outputs.append(.send(peer, envelope))
             arm(peer)
         }
     }
