@@ -45,6 +45,7 @@ let package = Package(
         system("CLMDB", "lmdb", "liblmdb-dev"),
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        system("CZlib", "zlib", "zlib1g-dev"),
         .target(name: "CKernels", path: "Sources/CKernels", cSettings: [.unsafeFlags(["-O3"])]),
         .target(name: "CBaseline", path: "Sources/CBaseline", cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])]),
         .target(name: "CLinux", path: "Sources/CLinux", cSettings: [.define("_GNU_SOURCE")]),
@@ -58,7 +59,7 @@ let package = Package(
         module("Services", ["WaggleNetwork"]),
         module("Content", ["WaggleNetwork"]),
         module("Assembly", ["WaggleNetwork", "WaggleStack", "WaggleServices", "WaggleContent"]),
-        module("API", ["WaggleAssembly", "CMicrohttpd", "CCurl"]),
+        module("API", ["WaggleAssembly", "CMicrohttpd", "CCurl", "CZlib"]),
 
         // The two worlds.
         module("Runtime", ["WaggleBase", "CLinux", "CLMDB"]),

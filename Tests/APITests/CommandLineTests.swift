@@ -78,6 +78,20 @@ import WaggleSimulation
         #expect(stat.contains("\"UniqueBlocks\":\(refs.count + 1)"))
     }
 
+    @Test func compressedFiles() throws {
+        let shell = try ready()
+        let cid = try shell("add", "-Q", input: [UInt8](repeating: 7, count: 300_000)).line
+        let outcome = try shell("get", "-C", cid)
+        #expect(outcome.output == "Saving archive to \(cid).gz\n")
+        let file = try shell.system.files.read("/work/\(cid).gz", limit: 1 << 20).array
+        #expect(file.prefix(3) == [0x1f, 0x8b, 8])
+        #expect(file.count < 2000)
+        // The last four bytes of gzip are the size of the content.
+        #expect(file.suffix(4) == [0xe0, 0x93, 0x04, 0x00])
+        #expect(try shell("get", "-a", "-C", "-l", "9", cid).output == "Saving archive to \(cid).tar.gz\n")
+        #expect(try shell("get", "-C", "-l", "10", cid).error.hasPrefix("Error: compression level must be between 1 and 9\n"))
+    }
+
     @Test func archivesThereAndBack() throws {
         let shell = try ready()
         try shell.file("/work/dir/big", noise(700_000))

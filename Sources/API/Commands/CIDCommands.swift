@@ -192,6 +192,7 @@ struct CIDConversion {
     func apply(to text: String) throws -> String {
         var cid: CID
         do { cid = try CID(parsing: text) } catch { throw Failure.cid("invalid cid: \(error)") }
+        let own = cid.version == .v0 ? Multibase.base58btc : text.unicodeScalars.first.flatMap { Multibase(prefix: $0) } ?? .base32
         if let codec, codec != cid.codec { cid = try CID(codec: codec, hash: cid.multihash) }
         switch version {
         case .v0?:
@@ -201,8 +202,7 @@ struct CIDConversion {
         case .v1?: cid = cid.v1
         case nil: break
         }
-        let shown = base ?? (cid.version == .v0 ? .base58btc : text.unicodeScalars.first.flatMap { Multibase(prefix: $0) } ?? .base32)
-        return try render(cid, shown)
+        return try render(cid, cid.version == .v0 ? .base58btc : base ?? own)
     }
 
     private func render(_ cid: CID, _ base: Multibase) throws(Failure) -> String {

@@ -73,7 +73,7 @@ enum Completion {
         }
         let paths = flatten(root).filter { !$0.path.isEmpty }.map { "\"\($0.path.joined(separator: " "))\"" }.joined(separator: "|")
         return """
-            _\(program)_complete() {
+            _\(program)() {
               local word path="" words=""
               for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
                 case "${path:+$path }$word" in \(paths)) path="${path:+$path }$word" ;; esac
@@ -83,7 +83,7 @@ enum Completion {
               esac
               COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
             }
-            complete -o default -F _\(program)_complete \(program)
+            complete -o default -F _\(program) \(program)
 
             """
     }

@@ -9,11 +9,14 @@ enum GetCommand {
         description: """
             Stores to disk the data contained at the given path. By default, the output will be stored at './<ipfs-path>', but an alternate
             path can be specified with '--output=<path>' or '-o=<path>'. To output a TAR archive instead of unpacked files, use '--archive'.
+            With '--compress' a file, or the archive, is compressed with gzip.
             """,
         example: "> waggle get <cid> -o photos", arguments: [.string("ipfs-path", "The path to the IPFS object(s) to be outputted.", input: true)],
         options: [
             .string("output", "o", about: "The path where the output should be stored."),
             .flag("archive", "a", about: "Output a TAR archive."),
+            .flag("compress", "C", about: "Compress the output with GZIP compression."),
+            .integer("compression-level", "l", about: "The level of compression (1-9)."),
             .flag("progress", "p", about: "Stream progress data. Default: true when stderr is a terminal."),
         ],
         present: { request, console in GetPresenter(request, console) }
@@ -21,41 +24,50 @@ enum GetCommand {
         let source = try await session.source(request)
         let path = try ContentPath(parsing: request.arguments[0])
         let root = try await UnixFSNode.load(try await session.resolve(request.arguments[0], request), from: source)
-        emitter.setContentType("application/x-tar")
+        let compresses = request.flag("compress")
+        let level = request.integer("compression-level").map { Int($0) }
+        if compresses, let level, !(1...9).contains(level) { throw CommandError.client("compression level must be between 1 and 9") }
+        let isBare = compresses && !request.flag("archive")
+        if isBare, root.kind != .file { throw CommandError("file is not regular") }
+        emitter.setContentType(compresses ? "application/gzip" : "application/x-tar")
         emitter.setLength(root.isDirectory ? root.cumulativeSize : root.content)
-        let writer = ArchiveWriter(emitter, source: source, name: path.segments.last ?? path.root)
-        try await writer.write(root.cid)
-        try await emitter.write(TarFormat.end)
+        let gzip = compresses ? try Gzip(level: level) : nil
+        defer { gzip?.close() }
+        let send: (Bytes) async throws -> Void = { bytes in
+            if let gzip { try await gzip.write(bytes) { try await emitter.write($0) } } else { try await emitter.write(bytes) }
+        }
+        if isBare {
+            var reader = try FileReader(root, from: source)
+            try await reader.forEach { try await send($0) }
+        } else {
+            try await ArchiveWriter(source: source, name: path.segments.last ?? path.root, send: send).write(root.cid)
+            try await send(TarFormat.end)
+        }
+        try await gzip?.write(Bytes(), isLast: true) { try await emitter.write($0) }
     }
 }
 
 /// Writes a UnixFS tree as a TAR archive whose entries begin with `name`.
 private struct ArchiveWriter {
-    let emitter: any Emitter
     let source: any BlockSource
     let name: String
-
-    init(_ emitter: any Emitter, source: any BlockSource, name: String) {
-        self.emitter = emitter
-        self.source = source
-        self.name = name
-    }
+    let send: (Bytes) async throws -> Void
 
     func write(_ root: CID) async throws {
         var tree = TreeReader(root, from: source)
         while let item = try await tree.next() {
             switch item {
             case .directory(let path, let metadata):
-                try await emitter.write(TarFormat.header(text(path), kind: .directory, size: 0, own(metadata)))
+                try await send(TarFormat.header(text(path), kind: .directory, size: 0, own(metadata)))
             case .leave: break
             case .symlink(let path, let target, let metadata):
-                try await emitter.write(TarFormat.header(text(path), kind: .link(target: target), size: 0, own(metadata)))
+                try await send(TarFormat.header(text(path), kind: .link(target: target), size: 0, own(metadata)))
             case .file(let path, let node):
                 var reader = try FileReader(node, from: source)
-                try await emitter.write(TarFormat.header(text(path), kind: .file, size: reader.size, own(node.metadata)))
-                try await reader.forEach { try await emitter.write($0) }
+                try await send(TarFormat.header(text(path), kind: .file, size: reader.size, own(node.metadata)))
+                try await reader.forEach { try await send($0) }
                 let padding = Int((512 - reader.size % 512) % 512)
-                if padding > 0 { try await emitter.write(Bytes([UInt8](repeating: 0, count: padding))) }
+                if padding > 0 { try await send(Bytes([UInt8](repeating: 0, count: padding))) }
             }
         }
     }
@@ -93,13 +105,15 @@ private final class GetPresenter: Presenter, @unchecked Sendable {
     func value(_ value: JSON) async throws {}
 
     func bytes(_ bytes: Bytes) async throws {
-        if request.flag("archive") { try store(bytes) } else { try extract(bytes) }
+        if request.flag("archive") || request.flag("compress") { try store(bytes) } else { try extract(bytes) }
         bar?.advance(by: bytes.count)
     }
 
     private func store(_ bytes: Bytes) throws {
         if archive == nil {
-            let path = output.hasSuffix(".tar") ? output : output + ".tar"
+            var path = output
+            if request.flag("archive"), !path.hasSuffix(".tar"), !path.hasSuffix(".tar.gz") { path += ".tar" }
+            if request.flag("compress"), !path.hasSuffix(".gz") { path += ".gz" }
             try console.print("Saving archive to \(shown(path))\n")
             archive = (try console.files.create(path, mode: 0o644, exclusive: false), 0)
         }

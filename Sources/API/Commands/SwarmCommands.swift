@@ -128,6 +128,17 @@ enum SwarmCommands {
                 try await emitter.emitOnce(["Strings": .strings(swarm.announcedAddresses.map { $0.description + suffix }.sorted())])
             },
             Command(
+                "autonat", "Show address reachability.", description: "This version does not ask others whether it can be reached: all addresses are unknown.",
+                example: "> waggle swarm addrs autonat",
+                text: { value, _ in
+                    let addresses = (value["unknown"]?.array ?? []).compactMap(\.string)
+                    return "AutoNAT reachability: \(value["reachability"]?.string ?? "")\n" + addresses.map { "  \($0) (unknown)\n" }.joined()
+                }
+            ) { _, session, emitter in
+                let addresses = try session.online.swarm.announcedAddresses.map(\.description).sorted()
+                try await emitter.emitOnce(["reachability": "Unknown", "reachable": .null, "unreachable": .null, "unknown": .strings(addresses)])
+            },
+            Command(
                 "listen", "List interface listening addresses.", description: "Lists all interface addresses the node is listening on.",
                 example: "> waggle swarm addrs listen", text: listText
             ) { _, session, emitter in
