@@ -118,6 +118,37 @@ struct ConnectionMemoryTests {
         }
     }
 
+    /// When memory is short writers get their share, and all of it again when it is not.
+    @Test func writersAreHeldBackWhileMemoryIsShort() throws {
+        let router = TestRouter()
+        router.serve("/source") { stream in try await stream.write(Bytes(count: 30_000_000) { $0.count }) }
+        let budget = MemoryBudget(limit: .mebibytes(4))
+        #expect(budget.reserve(3 << 20))
+        try ConnectionPair.withRawPeer(router: router, memory: budget) { connection, peer, world in
+            let id = try peer.yamux.open(at: peer.socket.loop.now)
+            peer.yamux.machine.send(proposal("/source"), on: id)
+            try peer.flush()
+            func largest(_ steps: Int) async throws -> Int {
+                var most = 0
+                for _ in 0..<steps {
+                    try await world.sleep(for: .milliseconds(20))
+                    try peer.flush()
+                    most = max(most, connection.session.queuedBytes)
+                }
+                return most
+            }
+            // Beyond what was queued before the first look.
+            _ = try await largest(10)
+            #expect(try await largest(20) <= connection.limits.queuedShare.bytes)
+            budget.release(3 << 20)
+            #expect(try await largest(20) > connection.limits.queuedShare.bytes)
+            connection.close(.normal)
+            peer.socket.close(abort: true)
+            await connection.closed()
+            #expect(budget.used.bytes == 0)
+        }
+    }
+
     /// A remote that gives slow readers small pieces out of many chunks makes us copy, not keep the chunks.
     @Test func slowReadersDoNotKeepChunks() throws {
         let router = TestRouter()

@@ -21,28 +21,35 @@ extension Connection {
     /// Brings the account up to date.
     func settleMemory() {
         guard let budget = memory.budget else { return }
-        var held = session.unreadBytes + session.queuedBytes
-        guard abs(held - memory.reserved) >= ConnectionMemory.step else { return }
-        let isTight = budget.used.bytes > budget.limit.bytes / 2
-        session.mayGrowWindows = !isTight
-        memory.isShort = isTight
+        let held = heldBytes
+        let isStep = abs(held - memory.reserved) >= ConnectionMemory.step
+        // Who has been held back looks again every time, or it would never hear of better times.
+        guard isStep || memory.isShort else { return }
+        memory.isShort = budget.used.bytes > budget.limit.bytes / 2
+        session.mayGrowWindows = !memory.isShort
+        guard isStep else { return }
         if held < memory.reserved {
             budget.release(memory.reserved - held)
             memory.reserved = held
+        } else {
+            reserve(from: budget)
         }
-        while held > memory.reserved {
+    }
+
+    /// Unread payload, payload that waits to be sent, and what is sealed and stuck.
+    private var heldBytes: Int { session.unreadBytes + session.queuedBytes + (output.chunk?.capacity ?? 0) }
+
+    private func reserve(from budget: MemoryBudget) {
+        while case let held = heldBytes, held > memory.reserved {
             if budget.reserve(held - memory.reserved) {
                 memory.reserved = held
-            } else {
-                guard let stream = streams.values.max(by: { $0.inbox.count < $1.inbox.count }), !stream.inbox.isEmpty else {
-                    memory.isShort = true
-                    return
-                }
-                session.reset(stream.id, code: StreamResetCode.resourceLimitExceeded)
-                stream.fail(.limitReached)
-                remove(stream.id)
-                held = session.unreadBytes + session.queuedBytes
+                continue
             }
+            memory.isShort = true
+            guard let stream = streams.values.max(by: { $0.inbox.count < $1.inbox.count }), !stream.inbox.isEmpty else { return }
+            session.reset(stream.id, code: StreamResetCode.resourceLimitExceeded)
+            stream.fail(.limitReached)
+            remove(stream.id)
         }
     }
 

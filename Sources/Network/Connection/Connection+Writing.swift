@@ -77,9 +77,10 @@ extension Connection {
     /// A blocked connection keeps only what it has to.
     private func shrinkBacklog() {
         drainEvents()
+        defer { settleMemory() }
         guard let chunk = output.chunk else { return }
         let pending = output.end - output.start
-        guard pending * 4 < chunk.capacity else { return }
+        guard pending * 2 < chunk.capacity else { return }
         let small = ByteStorage(capacity: pending)
         small.base.copyMemory(from: chunk.base + output.start, byteCount: pending)
         output.chunk = small
