@@ -66,6 +66,7 @@ struct Shell: Sendable {
     init(seed: UInt64 = 1) {
         world = World(seed: seed)
         system = world.host("node").system
+        do { try system.files.makeDirectory("/work", mode: 0o755) } catch { fatalError("\(error)") }
     }
 
     /// Runs one command line after the other; each gets the words and maybe something on its standard input.
