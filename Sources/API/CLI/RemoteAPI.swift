@@ -12,7 +12,7 @@ package struct RemoteAPI: Sendable {
     static func find(_ request: Request, repository: String, system: any System) async throws -> RemoteAPI? {
         if request.command.place == .client || request.command.needs == .nothing && request.string("api") == nil { return nil }
         // A daemon knows its own configuration file, not another one.
-        if request.command.needs == .configuration, request.string("config-file") != nil { return nil }
+        if request.command.needs == .configuration, request.string("config-file") ?? request.string("config") != nil { return nil }
         if let text = request.string("api") {
             guard let address = socketAddress(text) else { throw CommandError.client("--api \(text) is not an address such as /ip4/127.0.0.1/tcp/5101") }
             guard await answers(address, system) else {

@@ -49,7 +49,7 @@ package final class Session: Sendable {
         }
         return Session(
             system: system, repositoryPath: repository, console: console, programName: console.programName, node: node,
-            configurationPath: request.string("config-file").map { $0.hasPrefix("/") ? $0 : console.workingDirectory + "/" + $0 })
+            configurationPath: (request.string("config-file") ?? request.string("config")).map { $0.hasPrefix("/") ? $0 : console.workingDirectory + "/" + $0 })
     }
 
     /// Ends what `open` began.

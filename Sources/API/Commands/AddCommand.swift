@@ -48,6 +48,8 @@ enum AddCommand {
         .integer("max-file-links", about: "Limit the maximum number of links in UnixFS file nodes to this value."),
         .integer("max-directory-links", about: "Limit the maximum number of links in UnixFS basic directory nodes to this value."),
         .integer("max-hamt-fanout", about: "Limit the maximum number of links of a UnixFS HAMT directory node to this (power of 2, between 8 and 1024)."),
+        .flag("fast-provide-root", about: "Accepted for compatibility: content is not announced to a routing system."),
+        .flag("fast-provide-wait", about: "Accepted for compatibility."),
         .flag("inline", about: "Inline small blocks into CIDs."),
         .integer("inline-limit", about: "Maximum block size to inline. Maximum: 128 bytes.", default: 32),
         .flag("preserve-mode", about: "Apply existing POSIX permissions to created UnixFS entries. Disables raw-leaves."),
@@ -229,12 +231,25 @@ private final class AddJob: @unchecked Sendable {
         var total: UInt64 = 0
         var told: UInt64 = 0
         let importer = try FileImporter(flags.options, on: session.system, into: sink)
-        return try await importer.add(metadata: metadata) { total = $0 } reading: { [self] in
+        let node = try await identified(importer, metadata) { total = $0 } reading: { [self] in
             if showsProgress, total - told >= AddJob.progressStep {
                 told = total
                 try await emitter.emit(["Name": .string(entry.path), "Bytes": JSON(total)])
             }
             return try await files.read()
+        }
+        if showsProgress, node.content > told || told == 0 { try await emitter.emit(["Name": .string(entry.path), "Bytes": JSON(node.content)]) }
+        return node
+    }
+
+    /// Imports, and says in words what a CID that holds all its content cannot.
+    private func identified(
+        _ importer: FileImporter, _ metadata: UnixFSMetadata, progress: (UInt64) -> Void, reading: () async throws -> Bytes?
+    ) async throws -> ImportedNode {
+        do {
+            return try await importer.add(metadata: metadata, progress: progress, reading: reading)
+        } catch UnixFSError.limit(let bytes) where flags.imports.hash == "identity" {
+            throw CommandError("digest too large: identity digest got \(bytes) bytes, maximum \(CIDPolicy.longestDigest)")
         }
     }
 

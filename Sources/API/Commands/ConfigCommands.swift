@@ -24,6 +24,7 @@ enum ConfigCommands {
         options: [
             .flag("bool", about: "Set a boolean value."),
             .flag("json", about: "Parse stringified JSON."),
+            .flag("expand-auto", about: "Accepted for compatibility; there are no placeholders to expand."),
         ],
         subcommands: [show, edit, replace, profile], needs: .configuration,
         text: { value, request in request.arguments.count == 2 ? "" : human(value["Value"] ?? .null) + "\n" }

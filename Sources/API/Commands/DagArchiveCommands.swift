@@ -44,6 +44,8 @@ enum DagArchiveCommands {
         options: [
             .flag("pin-roots", about: "Pin optional roots listed in the .car headers after importing. Default: true."),
             .flag("local-only", about: "Import an archive that is not complete. Implies --pin-roots=false."),
+            .flag("fast-provide-root", about: "Accepted for compatibility: content is not announced to a routing system."),
+            .flag("fast-provide-wait", about: "Accepted for compatibility."),
             .flag("silent", about: "No output."), .flag("stats", about: "Output stats."),
             .flag("allow-big-block", about: "Disable block size check and allow creation of blocks bigger than 2MiB.", default: false),
         ],

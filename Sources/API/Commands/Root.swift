@@ -19,6 +19,7 @@ package enum Commands {
         options: [
             .string("repo-dir", about: "Path to the repository directory to use."),
             .string("config-file", about: "Path to the configuration file to use."),
+            .string("config", "c", about: "Deprecated: the same as --config-file."),
             .flag("debug", "D", about: "Write debug records to the log."),
             .flag("help", about: "Show the full command help text."),
             .flag("h", about: "Show a short version of the command help text."),

@@ -51,7 +51,7 @@ package struct HTTPRequestHead: Sendable {
 }
 
 package enum HTTPExchangeError: Error, Hashable {
-    /// The client has gone, or the server stops.
+    /// The client has gone, the server stops, or more answers wait for the end of a request than are kept.
     case closed
 }
 
@@ -143,6 +143,7 @@ package final class HTTPExchange: @unchecked Sendable {
                     state.writerWaits = true
                     return false
                 }
+                if state.outputSize > HTTPLimits.earlyAnswers.bytes { return nil }
                 state.output.append(bytes)
                 state.outputSize += bytes.count
                 resumeIfSuspended(&state)

@@ -14,6 +14,8 @@ package enum HTTPLimits {
     package static let responseBlock = ByteCount.kibibytes(256)
     /// Bytes of a response that wait for the client to take them, before the command is suspended.
     package static let responseBacklog = ByteCount.mebibytes(2)
+    /// Bytes of answers that are kept while the request's body still comes: they cannot leave before it has ended.
+    package static let earlyAnswers = ByteCount.mebibytes(64)
     /// How long a server that stops waits for requests to end on their own.
     package static let closing = Duration.seconds(1)
 }
