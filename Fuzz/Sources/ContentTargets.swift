@@ -84,7 +84,8 @@ let contentTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
         guard let prefix = attempt({ try BlockPrefix(bytes.span) }) else { return }
         var writer = ByteWriter()
         prefix.encode(to: &writer)
-        precondition(writer.finish() == bytes)
+        let written = writer.finish()
+        precondition(written == bytes)
     }),
     ("unixfs-node", { bytes in
         guard let cid = attempt({ try CID(codec: .dagPB, hash: Multihash(.sha2_256, digest: Bytes([UInt8](repeating: 1, count: 32)))) }),
