@@ -79,7 +79,7 @@ public enum BitswapLimits {
     static let restAfterFailures = Duration.seconds(60)
 
     /// Fetched blocks are stored when they are so many bytes, or after so long; and made durable when none has come for longer.
-    static let intakeBatch = ByteCount.mebibytes(4)
+    static let intakeBatch = ByteCount.mebibytes(2)
     static let intakeDelay = Duration.milliseconds(20)
     static let intakeRest = Duration.seconds(1)
     /// Fetched bytes that may be lost in a crash; they can be fetched again.

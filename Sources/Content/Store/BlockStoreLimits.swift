@@ -10,7 +10,7 @@ public enum BlockStoreLimits {
     public static let block = ByteCount.mebibytes(32)
 
     /// A writer starts a commit when it holds this much. Large enough that the cost of a commit vanishes.
-    static let batch = ByteCount.mebibytes(4)
+    static let batch = ByteCount.mebibytes(2)
     /// Blocks in one commit of a writer, so that many tiny ones do not make it long.
     static let batchBlocks = 4096
     /// Commits of one writer under way at once: one is written while the next one fills.
