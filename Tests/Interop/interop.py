@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+import http_faults
 from nodes import Kubo, Waggle
 from p2pd import P2PD
 
@@ -393,9 +394,13 @@ def waggle_dials(peers):
     return f"{connected['channel']}, echo {[e['MB/s each way'] for e in events(lines, 'echo')]} MB/s"
 
 
-def http_client(peers, name):
+def api_address(peers):
     with open(os.path.join(peers.alone.environment["WAGGLE_PATH"], "api")) as file:
-        address = file.read().strip()
+        return file.read().strip()
+
+
+def http_client(peers, name):
+    address = api_address(peers)
     done = subprocess.run(
         [peers.python, os.path.join(HERE, "http_clients.py"), name, address], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     expect(done.returncode == 0, done.stderr[-1500:])
@@ -426,6 +431,7 @@ CHECKS = [
     ("Kubo connects: ping", kubo_connects),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
     ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
+    ("HTTP: clients that misbehave", lambda peers: http_faults.check(api_address(peers), peers.alone.process.pid)),
 ]
 
 

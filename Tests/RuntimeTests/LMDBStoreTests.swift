@@ -122,6 +122,22 @@ import WaggleTestSupport
         }
     }
 
+    /// What a transaction has just written is read from memory of its own, which is not given back as the map's pages are.
+    @Test func writersReadTheirOwnBigValues() async throws {
+        try await Stage.linux.play { scene in
+            let store = try Self.open(scene.directory + "/store")
+            let value = Bytes(pattern(256 << 10, seed: 1))
+            try await store.write(durable: false) { writer in
+                try writer.put(StoreBehaviour.key(1), value, in: Self.t)
+                for _ in 0..<100 {
+                    let found = try StoreBehaviour.key(1).withUnsafeBytes { key in try writer.withValue(of: key, in: Self.t) { Bytes(copying: $0) } }
+                    #expect(found == value)
+                }
+            }
+            await store.close()
+        }
+    }
+
     /// Reading large values does not keep them mapped.
     @Test func readingKeepsMemoryLow() async throws {
         try await Stage.linux.play { scene in

@@ -140,6 +140,8 @@ final class LMDBEnvironment: @unchecked Sendable {
     /// Notes what a reader was handed, and now and then unmaps it; the bytes stay in the page cache.
     func noteRead(_ value: UnsafeRawBufferPointer) {
         guard value.count >= pageSize, let base = value.baseAddress else { return }
+        // What a write transaction has changed is read from memory of its own, which must not be given back.
+        guard let map, let start = map.baseAddress, base >= start, base + value.count <= start + map.count else { return }
         let (low, high) = (UInt(bitPattern: base), UInt(bitPattern: base) + UInt(value.count))
         let stretch = touched.withLock { touched -> (low: UInt, high: UInt)? in
             touched.low = min(touched.low, low)
