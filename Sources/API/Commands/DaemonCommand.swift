@@ -94,6 +94,8 @@ package final class Daemon: Sendable {
         let node = try await open(path, request.flag("offline") ? nil : settings, configuration.peerID, system)
         var servers: [HTTPServer] = []
         do {
+            // Left behind by a daemon that was killed; the repository is ours, so nobody answers there.
+            for name in ["api", "gateway"] where try system.files.status("\(path)/\(name)") != nil { try system.files.remove("\(path)/\(name)") }
             try console.print("PeerID: \(node.identity.peer)\n")
             do { try await node.start() } catch { throw CommandError(SwarmText.explain(error)) }
             try printSwarm(node, console)
