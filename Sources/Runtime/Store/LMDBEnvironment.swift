@@ -15,13 +15,6 @@ final class LMDBEnvironment: @unchecked Sendable {
         var isClosed = false
     }
 
-    /// The part of the map that readers were handed since the last trim.
-    private struct Touched {
-        var low = UInt.max
-        var high: UInt = 0
-        var bytes = 0
-    }
-
     /// Read transactions at once: threads that read, nested reads and the pins of flushes.
     static let readerLimit: UInt32 = 510
     /// Mapped pages count as resident memory once touched; after reading this much they are given back to the page cache.
@@ -33,7 +26,8 @@ final class LMDBEnvironment: @unchecked Sendable {
     let descriptor: Int32
     private let tables: [String: MDB_dbi]
     private let pool = Monitor(Pool())
-    private let touched = Mutex(Touched())
+    /// Bytes that readers were handed since the last trim.
+    private let handedOut = Atomic<Int>(0)
     // Only the writing thread.
     private var written = 0
     private let map: UnsafeMutableRawBufferPointer?
@@ -137,24 +131,19 @@ final class LMDBEnvironment: @unchecked Sendable {
         return transaction
     }
 
-    /// Notes what a reader was handed, and now and then unmaps it; the bytes stay in the page cache.
+    /// Notes what a reader was handed, and now and then unmaps everything; the bytes stay in the page cache.
     func noteRead(_ value: UnsafeRawBufferPointer) {
-        guard value.count >= pageSize, let base = value.baseAddress else { return }
-        // What a write transaction has changed is read from memory of its own, which must not be given back.
-        guard let map, let start = map.baseAddress, base >= start, base + value.count <= start + map.count else { return }
-        let (low, high) = (UInt(bitPattern: base), UInt(bitPattern: base) + UInt(value.count))
-        let stretch = touched.withLock { touched -> (low: UInt, high: UInt)? in
-            touched.low = min(touched.low, low)
-            touched.high = max(touched.high, high)
-            touched.bytes += value.count
-            guard touched.bytes >= Self.trimInterval else { return nil }
-            defer { touched = Touched() }
-            return (touched.low, touched.high)
-        }
-        guard let stretch else { return }
-        let mask = ~(UInt(pageSize) - 1)
-        // Whoever is reading there just takes the pages from the cache again.
-        madvise(UnsafeMutableRawPointer(bitPattern: stretch.low & mask), Int(stretch.high - (stretch.low & mask)), MADV_DONTNEED)
+        guard value.count >= pageSize else { return }
+        let (_, total) = handedOut.add(value.count, ordering: .relaxed)
+        guard total >= Self.trimInterval else { return }
+        handedOut.store(0, ordering: .relaxed)
+        trim()
+    }
+
+    /// Takes the whole map out of this process: page faults bring neighbours along, so trimming only what was read would not do. Whoever is
+    /// reading there takes the pages from the cache again. Only the map: what a write transaction has changed is memory of its own.
+    private func trim() {
+        if let map { madvise(map.baseAddress, map.count, MADV_DONTNEED) }
     }
 
     /// Notes what a commit wrote, and now and then unmaps everything: the walks to where things go map pages of the tree, each with its
@@ -163,7 +152,7 @@ final class LMDBEnvironment: @unchecked Sendable {
         written += bytes
         guard written >= Self.trimInterval else { return }
         written = 0
-        if let map { madvise(map.baseAddress, map.count, MADV_DONTNEED) }
+        trim()
     }
 
     /// Where the file `descriptor` is mapped: LMDB does not tell.
