@@ -31,10 +31,10 @@ public enum UnixFSLimits {
     public static let fileDepth = 64
 
     /// Bytes of content that a reader asks for ahead of what was consumed.
-    public static let readAheadBytes = 8 << 20
+    public static let readAheadBytes = 24 << 20
 
     /// Blocks that a reader asks for ahead of what was consumed.
-    public static let readAheadBlocks = 64
+    public static let readAheadBlocks = 192
 
     /// Links that a reader of a file holds expanded before it stops asking for further inner nodes.
     public static let expandedLinks = 8192

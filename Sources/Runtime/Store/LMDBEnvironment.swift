@@ -18,7 +18,7 @@ final class LMDBEnvironment: @unchecked Sendable {
     /// Read transactions at once: threads that read, nested reads and the pins of flushes.
     static let readerLimit: UInt32 = 510
     /// Mapped pages count as resident memory once touched; after reading this much they are given back to the page cache.
-    private static let trimInterval = 8 << 20
+    private static let trimInterval = 4 << 20
 
     let pointer: OpaquePointer
     let path: String
