@@ -87,6 +87,7 @@ let package = Package(
         tests("Network", ["WaggleNetwork", "WaggleStack", "WaggleSimulation"]),
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
+        tests("Routing", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
         tests("API", ["WaggleAPI", "WaggleSimulation"]),
     ] + fuzzing
 )

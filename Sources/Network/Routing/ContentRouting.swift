@@ -20,4 +20,41 @@ public protocol ContentRouting: Sendable {
 
     /// Tells others that this node has the block; returns when they have been told.
     func provide(_ cid: CID) async throws
+
+    /// Tells others that this node has these blocks, which come in the order of their Kademlia hashes (SHA-256 of the multihash), so that
+    /// one look at a region of the key space serves many. Returns when all have been tried. The default provides one after the other.
+    func provide(many cids: [CID]) async throws -> ProvideOutcome
+}
+
+/// What came of announcing many blocks.
+public struct ProvideOutcome: Sendable {
+    /// Blocks that nobody could be told of.
+    public var failed: [CID] = []
+    /// Records stored: pairs of a block and a peer that was told.
+    public var records = 0
+    /// Different peers that were told.
+    public var peers = 0
+    /// Searches through the network that it took.
+    public var lookups = 0
+
+    public init() {}
+}
+
+extension ContentRouting {
+    public func provide(many cids: [CID]) async throws -> ProvideOutcome {
+        var outcome = ProvideOutcome()
+        for cid in cids {
+            try Task.checkCancellation()
+            do {
+                try await provide(cid)
+                outcome.records += 1
+            } catch is CancellationError {
+                throw CancellationError()
+            } catch {
+                outcome.failed.append(cid)
+            }
+            outcome.lookups += 1
+        }
+        return outcome
+    }
 }
