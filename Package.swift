@@ -76,16 +76,21 @@ let package = Package(
             swiftSettings: settings),
 
         .executableTarget(
+            name: "waggle-scenarios", dependencies: ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"], path: "Tests/Scenarios",
+            swiftSettings: settings),
+
+        .executableTarget(
             name: "echo-example", dependencies: ["WaggleAssembly", "WaggleRuntime"], path: "Examples/Echo", swiftSettings: settings),
 
         tests("Base", ["WaggleBase"]),
         tests("Formats", ["WaggleFormats"]),
         tests("Cryptography", ["WaggleCryptography", "WaggleFormats", "COpenSSL", "CKernels"]),
-        .target(name: "WaggleTestSupport", dependencies: ["WaggleBase"], path: "Tests/Support", swiftSettings: settings),
+        .target(name: "WaggleTestSupport", dependencies: ["WaggleBase", "WaggleNetwork"], path: "Tests/Support", swiftSettings: settings),
         tests("Simulation", ["WaggleSimulation", "WaggleTestSupport"]),
         tests("Runtime", ["WaggleRuntime", "WaggleSimulation", "WaggleStack", "WaggleTestSupport"]),
         tests("Network", ["WaggleNetwork", "WaggleStack", "WaggleSimulation"]),
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
+        tests("Kademlia", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
         tests("Routing", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
         tests("API", ["WaggleAPI", "WaggleSimulation"]),

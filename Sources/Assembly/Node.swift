@@ -33,8 +33,8 @@ public final class Node: Sendable {
         self.system = system
         let key = try configuration.identity ?? Node.generateKey(system)
         let identity = LocalIdentity(key)
-        let keys = try NoiseKeys(identity: identity, secret: Node.secret(system))
-        var settings = SwarmConfiguration(channels: Catalog.channels(keys), muxers: Catalog.muxers)
+        let channels = try configuration.channels?(identity) ?? Catalog.channels(NoiseKeys(identity: identity, secret: Node.secret(system)))
+        var settings = SwarmConfiguration(channels: channels, muxers: Catalog.muxers)
         settings.policy = configuration.policy
         settings.limits = configuration.limits
         settings.gate = configuration.gate

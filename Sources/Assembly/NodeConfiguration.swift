@@ -32,6 +32,8 @@ public struct NodeConfiguration: Sendable {
     public var listen: [Multiaddr] = []
     /// Peers to connect to at the start, each with `/p2p/…` at its end.
     public var bootstrap: [Multiaddr] = []
+    /// Channels in place of the catalog's, best first, for simulations; nil for the catalog's.
+    package var channels: (@Sendable (LocalIdentity) -> [any SecureChannel])?
     /// Which channels may be used.
     public var policy = SecurityPolicy.prefer
     public var limits = SwarmLimits()

@@ -6,8 +6,34 @@ extension Swarm {
     /// A connection with `peer`: an open one, else a new one.
     ///
     /// Dials the given and the known addresses in parallel, staggered by how likely they are to work; what failed lately is left alone for
-    /// a while unless `ignoringBackOff`. Calls for one peer share an attempt. Cancelling the last of them gives it up.
+    /// a while unless `ignoringBackOff`. Calls for one peer share an attempt. Cancelling the last of them gives it up. When no address is known,
+    /// or none of them works, `routing` is asked for others.
     public func connect(
+        to peer: PeerID, addresses: [Multiaddr] = [], ignoringBackOff: Bool = false
+    ) async throws(SwarmError) -> Connection {
+        let failure: SwarmError
+        do throws(SwarmError) { return try await connectDirectly(to: peer, addresses: addresses, ignoringBackOff: ignoringBackOff) } catch {
+            failure = error
+        }
+        let tried: Set<Multiaddr>
+        switch failure {
+        case .noAddresses: tried = []
+        case .dialFailed(let failures): tried = Set(failures.map(\.address))
+        default: throw failure
+        }
+        guard let routing else { throw failure }
+        let found: [Multiaddr]
+        do { found = try await routing.findPeer(peer) } catch {
+            if Task.isCancelled { throw .cancelled }
+            throw failure
+        }
+        let fresh = found.compactMap { $0.withoutPeer(peer) }.filter { !tried.contains($0) }
+        guard !fresh.isEmpty || isConnected(peer) else { throw failure }
+        return try await connectDirectly(to: peer, addresses: fresh, ignoringBackOff: true)
+    }
+
+    /// The same without asking `routing`: for those whom it would ask.
+    public func connectDirectly(
         to peer: PeerID, addresses: [Multiaddr] = [], ignoringBackOff: Bool = false
     ) async throws(SwarmError) -> Connection {
         if let connection = connections(to: peer).first { return connection }

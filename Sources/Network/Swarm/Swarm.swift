@@ -27,6 +27,7 @@ public final class Swarm: Sendable {
     let keeper: Keeper
     private let nextLoopIndex = Atomic<Int>(0)
     private let contextBox = Mutex<TransportContext?>(nil)
+    private let routingBox = Mutex<(any PeerRouting)?>(nil)
 
     /// A listener and the addresses that reach it.
     struct Listening {
@@ -134,6 +135,12 @@ public final class Swarm: Sendable {
         }
     }
 
+    /// Who is asked about peers whose addresses are not known, or are all dead; nil for nobody.
+    public var routing: (any PeerRouting)? {
+        get { routingBox.withLock { $0 } }
+        set { routingBox.withLock { $0 = newValue } }
+    }
+
     // MARK: Services
 
     /// Adds a service; its protocols are served, and told to others, from now on.
@@ -144,6 +151,15 @@ public final class Swarm: Sendable {
             return (services.protocols, isRunning.withLock { $0 })
         }
         if start { self.start(service) }
+        hub.emit(.protocolsChanged(protocols))
+    }
+
+    /// Takes a service back: its protocols are not served any more. Streams that it serves already go on.
+    public func unregister(_ service: any Service) {
+        let protocols = services.withLock { services in
+            services.remove(service)
+            return services.protocols
+        }
         hub.emit(.protocolsChanged(protocols))
     }
 
