@@ -101,6 +101,9 @@ public final class Node: Sendable {
 
     // MARK: Use
 
+    /// What this node counts: add sources of your own, or `collect` the numbers.
+    public var metrics: Metrics { swarm.metrics }
+
     /// Who this node is.
     public var peer: PeerID { swarm.localPeer }
 

@@ -58,15 +58,10 @@ public final class LinuxSystem: System {
     }
 
     public var residentMemory: Int {
-        let descriptor = clinux_open("/proc/self/statm", O_RDONLY, 0)
-        guard descriptor >= 0 else { return 0 }
-        defer { close(descriptor) }
-        var buffer = [UInt8](repeating: 0, count: 128)
-        let count = read(descriptor, &buffer, buffer.count)
-        let fields = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self).split(separator: " ")
-        guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
-        return pages * sysconf(Int32(_SC_PAGESIZE))
+        LinuxProcess.memory.resident
     }
+
+    public var usage: ProcessUsage { LinuxProcess.usage }
 
     // MARK: Signals
 

@@ -111,7 +111,7 @@ package final class Daemon: Sendable {
                 let server = try serve(text, system) { port in
                     APIFront(
                         rpc: RPCServer(root: Commands.root, session: session, policy: RPCPolicy(port: port, headers: headers)),
-                        health: Health(node: node, started: started))
+                        health: Health(node: node, started: started), metrics: MetricsPage(node: node, started: started))
                 }
                 servers.append(server)
                 try console.print("RPC API server listening on \(multiaddr(server.address))\n")
@@ -279,14 +279,16 @@ final class StopSignal: Sendable {
     func wait() async throws { while !asked.withLock({ $0 }) { try await waiter.wait() } }
 }
 
-/// The API's server: RPC and health.
+/// The API's server: RPC, health and metrics.
 struct APIFront: Sendable {
     let rpc: RPCServer
     let health: Health
+    let metrics: MetricsPage
 
     func serve(_ exchange: HTTPExchange) async {
         switch exchange.head.path {
         case "/healthz", "/health": await health.serve(exchange)
+        case let path where MetricsPage.paths.contains(path): await metrics.serve(exchange)
         default: await rpc.serve(exchange)
         }
     }

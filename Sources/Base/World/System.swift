@@ -22,12 +22,17 @@ public protocol System: Sendable {
     /// Resident memory of the process in bytes.
     var residentMemory: Int { get }
 
+    /// What the process takes of its computer.
+    var usage: ProcessUsage { get }
+
     /// Takes log records; see `Log`.
     var log: any LogSink { get }
 }
 
 extension System {
     public var home: any EventLoop { loops[0] }
+
+    public var usage: ProcessUsage { ProcessUsage(residentMemory: residentMemory) }
 
     /// `count` bytes fit for keys.
     public func randomBytes(_ count: Int) -> [UInt8] {

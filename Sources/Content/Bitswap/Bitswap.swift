@@ -207,12 +207,18 @@ public final class Bitswap: Service, @unchecked Sendable {
 
     public func statistics() async -> BitswapStatistics {
         await home.run {
-            var statistics = self.statisticsSoFar
-            statistics.wantlist = self.client.wantlist
+            var statistics = self.totals
             statistics.peers = self.links.keys.sorted()
-            statistics.duplicateBlocks = self.client.duplicates
-            statistics.unrequestedBlocks = self.client.unrequested
             return statistics
         }
+    }
+
+    /// All but the peers. On the home loop.
+    var totals: BitswapStatistics {
+        var statistics = statisticsSoFar
+        statistics.wantlist = client.wantlist
+        statistics.duplicateBlocks = client.duplicates
+        statistics.unrequestedBlocks = client.unrequested
+        return statistics
     }
 }

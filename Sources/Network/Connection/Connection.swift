@@ -226,7 +226,10 @@ public final class Connection: @unchecked Sendable {
         drainEvents()
         guard !isOver else { return }
         settleMemory()
-        if let roundTrip = session.roundTrip { counters.roundTrip.store(roundTrip.wholeNanoseconds, ordering: .relaxed) }
+        if let roundTrip = session.roundTrip, counters.roundTrip.load(ordering: .relaxed) != roundTrip.wholeNanoseconds {
+            counters.roundTrip.store(roundTrip.wholeNanoseconds, ordering: .relaxed)
+            router.measured(roundTrip, on: self)
+        }
         if session.hasFrames { scheduleFlush() }
         armAlarm()
     }

@@ -17,6 +17,13 @@ public protocol StreamRouter: AnyObject, Sendable {
     /// What serves the agreed protocol; nil refuses the stream because of a limit.
     func handler(for protocolID: ProtocolID, on connection: Connection) -> StreamHandler?
 
+    /// A round trip was measured.
+    func measured(_ roundTrip: Duration, on connection: Connection)
+
     /// The connection is closed; called once, last.
     func connectionClosed(_ connection: Connection, _ reason: CloseReason)
+}
+
+extension StreamRouter {
+    public func measured(_ roundTrip: Duration, on connection: Connection) {}
 }

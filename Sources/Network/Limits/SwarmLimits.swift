@@ -80,7 +80,7 @@ extension SwarmLimits {
 }
 
 /// Which limit or rule refused a connection or a stream.
-public enum Refusal: String, Error, Hashable, Sendable {
+public enum Refusal: String, Error, Hashable, Sendable, CaseIterable {
     case connections
     case inboundConnections
     case outboundConnections

@@ -52,6 +52,9 @@ public final class AddressBook: Sendable {
 
     // MARK: Reading
 
+    /// Peers that are remembered.
+    public var count: Int { state.withLock { $0.rows.count } }
+
     /// Peers with at least one live address.
     public var peers: [PeerID] {
         let now = system.wallTime

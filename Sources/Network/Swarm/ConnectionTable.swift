@@ -38,6 +38,8 @@ struct ConnectionTable {
     /// Connected peers, sorted.
     var peers: [PeerID] { byPeer.keys.sorted() }
 
+    var peerCount: Int { byPeer.count }
+
     func isConnected(_ peer: PeerID) -> Bool { byPeer[peer] != nil }
 
     /// The connections with `peer`, the one for new streams first: not surplus, then the newest.

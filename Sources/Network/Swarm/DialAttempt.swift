@@ -38,6 +38,7 @@ final class AddressDial: @unchecked Sendable {
     let address: Multiaddr
     let scope = TaskScope()
     var timer: Timer?
+    var startedAt = Instant(nanoseconds: 0)
     var hasTimedOut = false
     var isAbandoned = false
 

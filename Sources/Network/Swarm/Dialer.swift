@@ -29,6 +29,11 @@ final class Dialer: @unchecked Sendable {
 
     // MARK: For the swarm
 
+    /// Attempts under way. On the loop.
+    var attemptCount: Int { attempts.count }
+    /// Dials that wait for a free place. On the loop.
+    var queueCount: Int { queue.count }
+
     /// Reaches `target` at `addresses`, or joins the attempt that runs already. `force` dials what failed lately, too.
     func connect(to target: DialTarget, at addresses: [Multiaddr], force: Bool, in swarm: Swarm) async throws(SwarmError) -> Connection {
         guard !isOver else { throw .closed }
@@ -193,6 +198,7 @@ final class Dialer: @unchecked Sendable {
 
     private func start(_ dial: AddressDial, _ attempt: DialAttempt, in swarm: Swarm) {
         running[ObjectIdentifier(dial)] = (dial, attempt)
+        dial.startedAt = loop.now
         dial.timer = loop.schedule(at: loop.now + settings.addressTimeout) { [dial] in
             dial.timer = nil
             dial.hasTimedOut = true
@@ -213,6 +219,7 @@ final class Dialer: @unchecked Sendable {
         if let timer = dial.timer { loop.cancel(timer) }
         dial.timer = nil
         attempt.dials.removeAll { $0 === dial }
+        swarm.counting.dialed(dial.address, dial.hasTimedOut ? .failure(.timedOut) : result, in: loop.now - dial.startedAt)
         switch result {
         case .success(let connection):
             addressBackOff.succeeded(dial.address)

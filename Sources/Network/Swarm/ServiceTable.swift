@@ -32,6 +32,14 @@ struct ServiceTable {
         protocols = rows.keys.sorted { $0.text < $1.text }
     }
 
+    /// Inbound streams that each protocol's service has, by the protocol's name, sorted. Services with several protocols are told under the first.
+    var streamCounts: [(name: String, count: Int)] {
+        services.compactMap { service in
+            guard let id = service.protocols.first, let row = rows[id] else { return nil }
+            return (id.text, row.streams)
+        }.sorted { $0.name < $1.name }
+    }
+
     func supports(_ id: ProtocolID) -> Bool { rows[id] != nil }
 
     /// Counts a stream and says who serves it; `end` must follow. Nil for an unknown protocol.

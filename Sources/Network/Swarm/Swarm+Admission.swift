@@ -7,7 +7,7 @@ extension Swarm {
     /// Whether an inbound connection from `ip` may begin its handshake.
     func admits(_ ip: IPAddress?) -> Bool {
         let refusal = gate.refusal(of: ip) ?? table.withLock { $0.isClosed ? .connections : $0.ledger.refusal(.inbound, from: ip) }
-        if let refusal { hub.emit(.refused(ip, refusal)) }
+        if let refusal { turnedAway(ip, refusal) }
         return refusal == nil
     }
 
@@ -19,14 +19,17 @@ extension Swarm {
             return nil
         }
         if let refusal {
-            hub.emit(.refused(incoming.ip, refusal))
+            turnedAway(incoming.ip, refusal)
             return incoming.refuse()
         }
         let started = scope.spawn(on: incoming.loop) { [self] in
+            let began = incoming.loop.now
             do throws(TransportError) {
                 let connection = try await incoming.upgrade()
+                counting.shookHands(.success(()), in: incoming.loop.now - began)
                 try adopt(connection, ip: incoming.ip)
             } catch {
+                if case .refused = error {} else { counting.shookHands(.failure(error), in: incoming.loop.now - began) }
                 table.withLock { $0.ledger.abandon(.inbound, from: incoming.ip) }
                 log(.debug, "inbound connection failed", [LogField("error", "\(error)")])
             }
@@ -37,12 +40,18 @@ extension Swarm {
         }
     }
 
+    private func turnedAway(_ ip: IPAddress?, _ refusal: Refusal) {
+        counting.refused(refusal)
+        hub.emit(.refused(ip, refusal))
+    }
+
     /// Enters an upgraded connection, whose handshake is counted, and starts it. On its loop. When it throws, the connection is closed and
     /// the handshake still counted.
     func adopt(_ connection: Connection, ip: IPAddress?) throws(TransportError) {
         let peer = connection.peer
         let refusal: Refusal? = peer == localPeer ? .ourselves : gate.refusal(of: peer)
         if let refusal {
+            counting.refused(refusal)
             connection.close(refusal == .ourselves ? .normal : .gated)
             throw .refused(refusal)
         }
@@ -53,6 +62,7 @@ extension Swarm {
         }
         switch outcome {
         case .failure(let refusal):
+            counting.refused(refusal)
             connection.close(.limitReached)
             throw .refused(refusal)
         case .success(let isFirst):
@@ -62,6 +72,7 @@ extension Swarm {
                     LogField("peer", peer.short), LogField("direction", connection.direction.rawValue),
                     LogField("channel", connection.security.channel),
                 ])
+            counting.opened(connection)
             hub.emit(.connected(connection))
             if isFirst { hub.emit(.peerConnected(peer)) }
             connection.start()

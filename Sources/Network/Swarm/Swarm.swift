@@ -23,6 +23,9 @@ public final class Swarm: Sendable {
     let services = Mutex(ServiceTable())
     let listeners = Mutex<[Listening]>([])
     let isRunning = Mutex(false)
+    /// What this node counts, for its operators; services that are a `MetricSource` are in it.
+    public let metrics: Metrics
+    let counting = SwarmMetrics()
     let dialer: Dialer
     let keeper: Keeper
     private let nextLoopIndex = Atomic<Int>(0)
@@ -47,8 +50,10 @@ public final class Swarm: Sendable {
         memory = MemoryBudget(limit: configuration.limits.memory)
         log = Log("swarm", to: system.log)
         table = Mutex(ConnectionTable(configuration.limits))
+        metrics = Metrics(on: system.home)
         dialer = Dialer(on: system.home, configuration)
         keeper = Keeper(on: system.home, configuration)
+        metrics.add(SwarmSource(self))
         gate.onChange { [weak self] _ in self?.enforceGate() }
     }
 
@@ -146,6 +151,7 @@ public final class Swarm: Sendable {
     /// Adds a service; its protocols are served, and told to others, from now on.
     public func register(_ service: any Service) {
         service.registered(on: self)
+        if let source = service as? any MetricSource { metrics.add(source) }
         let (protocols, start) = services.withLock { services in
             services.add(service)
             return (services.protocols, isRunning.withLock { $0 })

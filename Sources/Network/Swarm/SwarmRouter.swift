@@ -9,10 +9,12 @@ final class SwarmRouter: StreamRouter {
 
     func admitStream(on connection: Connection) -> Bool {
         guard let swarm else { return false }
-        return swarm.table.withLock { table in
-            do { try table.ledger.openStream(of: connection.peer) } catch { return false }
-            return true
+        let refusal: Refusal? = swarm.table.withLock { table in
+            do throws(Refusal) { try table.ledger.openStream(of: connection.peer) } catch { return error }
+            return nil
         }
+        if let refusal { swarm.counting.refused(refusal) }
+        return refusal == nil
     }
 
     func releaseStream(on connection: Connection) {
@@ -26,6 +28,8 @@ final class SwarmRouter: StreamRouter {
         return { [swarm] stream in try await swarm.serve(stream, protocolID) }
     }
 
+    func measured(_ roundTrip: Duration, on connection: Connection) { swarm?.counting.measured(roundTrip) }
+
     func connectionClosed(_ connection: Connection, _ reason: CloseReason) { swarm?.closed(connection, reason) }
 }
 
@@ -37,7 +41,9 @@ extension Swarm {
             do throws(Refusal) { return .success(try services.begin(protocolID, of: peer)) } catch { return .failure(error) }
         }
         switch begun {
-        case .failure: stream.reset(StreamResetCode.resourceLimitExceeded)
+        case .failure(let refusal):
+            counting.refused(refusal)
+            stream.reset(StreamResetCode.resourceLimitExceeded)
         case .success(nil): stream.reset(StreamResetCode.protocolNegotiationFailed)
         case .success(let service?):
             defer { services.withLock { $0.end(protocolID, of: peer) } }
@@ -47,7 +53,12 @@ extension Swarm {
 
     /// A connection is gone, for whatever reason.
     func closed(_ connection: Connection, _ reason: CloseReason) {
-        guard let (entry, isLast) = table.withLock({ $0.remove(connection) }) else { return }
+        let removed = table.withLock { table in
+            let removed = table.remove(connection)
+            if removed != nil { counting.closed(connection, at: connection.loop.now) }
+            return removed
+        }
+        guard let (entry, isLast) = removed else { return }
         log(.debug, "disconnected", [LogField("peer", entry.peer.short), LogField("reason", "\(reason)")])
         hub.emit(.disconnected(connection, reason))
         if isLast { hub.emit(.peerDisconnected(entry.peer)) }

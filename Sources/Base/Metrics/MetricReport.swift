@@ -1,0 +1,105 @@
+/// The numbers of one moment, and their text for Prometheus.
+///
+/// What several sources report under the same name and labels is added up. A name belongs to the kind under which it came first; the same name
+/// as another kind is left out.
+public struct MetricReport: Sendable {
+    public enum Kind: String, Sendable { case counter, gauge, histogram }
+
+    /// The label value of what is beyond `MetricLimits.series`.
+    public static let others = "(others)"
+
+    enum Value: Sendable {
+        case count(UInt64)
+        case number(Double)
+        case histogram(Histogram)
+    }
+
+    struct Family: Sendable {
+        let name: String
+        let help: String
+        let kind: Kind
+        /// By the text of their labels, with the order in which they came.
+        var series: [String: Value] = [:]
+        var order: [String] = []
+    }
+
+    private(set) var families: [Family] = []
+    private var indices: [String: Int] = [:]
+
+    public init() {}
+
+    /// Something that only grows. The name ends in `_total`.
+    public mutating func counter(_ name: String, _ help: String, _ value: UInt64, _ labels: KeyValuePairs<String, String> = [:]) {
+        add(name, help, .counter, .count(value), labels)
+    }
+
+    /// Seconds that only grow. The name ends in `_seconds_total`.
+    public mutating func counter(_ name: String, _ help: String, seconds: Double, _ labels: KeyValuePairs<String, String> = [:]) {
+        add(name, help, .counter, .number(seconds), labels)
+    }
+
+    /// Something that goes up and down.
+    public mutating func gauge(_ name: String, _ help: String, _ value: Double, _ labels: KeyValuePairs<String, String> = [:]) {
+        add(name, help, .gauge, .number(value), labels)
+    }
+
+    public mutating func gauge(_ name: String, _ help: String, _ value: Int, _ labels: KeyValuePairs<String, String> = [:]) {
+        add(name, help, .gauge, .number(Double(value)), labels)
+    }
+
+    public mutating func histogram(_ name: String, _ help: String, _ value: Histogram, _ labels: KeyValuePairs<String, String> = [:]) {
+        add(name, help, .histogram, .histogram(value), labels)
+    }
+
+    // MARK: Reading
+
+    /// Names of all families, in the order in which they came.
+    public var names: [String] { families.map(\.name) }
+
+    /// The number of a counter or gauge, or how many values a histogram has; nil where there is none.
+    public func value(_ name: String, _ labels: KeyValuePairs<String, String> = [:]) -> Double? {
+        guard let index = indices[name] else { return nil }
+        switch families[index].series[PrometheusText.labels(labels)] {
+        case nil: return nil
+        case .count(let value): return Double(value)
+        case .number(let value): return value
+        case .histogram(let value): return Double(value.count)
+        }
+    }
+
+    /// The text that Prometheus scrapes. Spec: Prometheus, "Exposition formats", text format 0.0.4.
+    public var text: String { PrometheusText.render(families) }
+
+    // MARK: Adding
+
+    private mutating func add(_ name: String, _ help: String, _ kind: Kind, _ value: Value, _ labels: KeyValuePairs<String, String>) {
+        let index: Int
+        if let known = indices[name] {
+            guard families[known].kind == kind else { return }
+            index = known
+        } else {
+            guard PrometheusText.isName(name) else { return }
+            index = families.count
+            indices[name] = index
+            families.append(Family(name: name, help: help, kind: kind))
+        }
+        families[index].add(PrometheusText.labels(labels), value, overflow: PrometheusText.labels(labels, replacing: MetricReport.others))
+    }
+}
+
+extension MetricReport.Family {
+    fileprivate mutating func add(_ labels: String, _ value: MetricReport.Value, overflow: @autoclosure () -> String) {
+        let key = series[labels] != nil || order.count < MetricLimits.series ? labels : overflow()
+        switch (series[key], value) {
+        case (nil, _):
+            series[key] = value
+            order.append(key)
+        case (.count(let old), .count(let new)): series[key] = .count(old &+ new)
+        case (.number(let old), .number(let new)): series[key] = .number(old + new)
+        case (.histogram(var old), .histogram(let new)):
+            old.merge(new)
+            series[key] = .histogram(old)
+        default: break
+        }
+    }
+}
