@@ -65,6 +65,28 @@ import WaggleCryptography
         }
     }
 
+    @Test(arguments: [KeyKind.mlDSA44, .slhDSAShake128s])
+    func postQuantumKeys(kind: KeyKind) throws {
+        let pair = try IdentityKeyPair(generating: kind, random: SecureBytes(Bytes(pseudorandom: kind.randomLength, seed: 4)))
+        var generator = Generator(state: 0xbeef)
+        for round in 0..<400 {
+            let bytes = Bytes(mutate(pair.publicKey.encoded.array, &generator))
+            do {
+                let key = try PublicKey(decoding: bytes)
+                #expect(key.encoded == bytes)
+                if round < 20 { _ = key.verify(bytes, of: bytes) }
+            } catch {
+                // Refused with a reason, as it should be.
+            }
+            do {
+                let read = try IdentityKeyPair(decoding: Bytes(mutate(pair.encoded.revealed.array, &generator)))
+                #expect(try IdentityKeyPair(decoding: read.encoded).publicKey == read.publicKey)
+            } catch {
+                // Refused with a reason, as it should be.
+            }
+        }
+    }
+
     @Test func encapsulationKeysAndCiphertexts() throws {
         let seed = SecureBytes(Bytes(pseudorandom: 32, seed: 8))
         let key = try #require(MLKEM768.generate(d: seed, z: seed))

@@ -138,17 +138,19 @@ public enum ECDSA {
         public var der: SecureBytes { available(handle.privateKey, "an elliptic curve key") }
 
         /// The scalar, 32 bytes, big endian.
-        public var scalar: SecureBytes {
-            var number: OpaquePointer?
-            EVP_PKEY_get_bn_param(handle.pointer, OSSL_PKEY_PARAM_PRIV_KEY, &number)
-            defer { BN_clear_free(number) }
-            return SecureBytes(count: ECDSA.scalarLength) { _ = BN_bn2binpad(number, $0.octets, Int32($0.count)) }
-        }
+        public var scalar: SecureBytes { ECDSA.scalar(handle) }
 
         /// A DER signature of `message`, with libcrypto's randomness.
         public func sign(_ message: RawSpan) -> Bytes? {
             message.withUnsafeBytes { handle.sign($0, digest: SignatureDigest.sha256) }
         }
+    }
+
+    static func scalar(_ handle: KeyHandle) -> SecureBytes {
+        var number: OpaquePointer?
+        EVP_PKEY_get_bn_param(handle.pointer, OSSL_PKEY_PARAM_PRIV_KEY, &number)
+        defer { BN_clear_free(number) }
+        return SecureBytes(count: ECDSA.scalarLength) { _ = BN_bn2binpad(number, $0.octets, Int32($0.count)) }
     }
 
     private static func hasForm(_ point: RawSpan, _ curve: Curve) -> Bool {
@@ -157,7 +159,7 @@ public enum ECDSA {
     }
 
     /// Whether a parsed private key is on `curve`, in range, and has the public key it says.
-    private static func isSound(_ handle: KeyHandle, _ curve: Curve) -> Bool {
+    static func isSound(_ handle: KeyHandle, _ curve: Curve) -> Bool {
         let expected = curve == .p256 ? ["prime256v1", "P-256"] : ["secp256k1"]
         let name = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer -> String? in
             var length = 0

@@ -63,7 +63,7 @@ struct NoiseMachine: Handshake {
             peer: remote.verified.peer, key: remote.verified.key, muxer: remote.muxer,
             records: NoiseRecords(sending: ciphers.send, receiving: ciphers.receive),
             security: SecurityInfo(
-                channel: channel.protocolID, keyExchange: channel.suite.keyExchange, signature: remote.verified.key.kind.displayName,
+                channel: channel.protocolID, keyExchange: channel.suite.keyExchange, signature: remote.verified.key.kind.name,
                 isPostQuantum: channel.isPostQuantum, transcriptVerified: remote.transcriptVerified))
     }
 
@@ -126,17 +126,5 @@ struct NoiseMachine: Handshake {
             }
         guard let muxer else { throw .noCommonMuxer }
         return muxer
-    }
-}
-
-extension PublicKey.Kind {
-    /// The name for people.
-    var displayName: String {
-        switch self {
-        case .rsa: "RSA"
-        case .ed25519: "Ed25519"
-        case .ecdsa: "ECDSA"
-        default: "\(self)"
-        }
     }
 }
