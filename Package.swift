@@ -89,6 +89,7 @@ let package = Package(
         tests("Simulation", ["WaggleSimulation", "WaggleTestSupport"]),
         tests("Runtime", ["WaggleRuntime", "WaggleSimulation", "WaggleStack", "WaggleTestSupport"]),
         tests("Network", ["WaggleNetwork", "WaggleStack", "WaggleSimulation"]),
+        tests("Security", ["WaggleAssembly", "WaggleSimulation"]),
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
         tests("Kademlia", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),

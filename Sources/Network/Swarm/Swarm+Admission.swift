@@ -31,6 +31,7 @@ extension Swarm {
             } catch {
                 if case .refused = error {} else { counting.shookHands(.failure(error), in: incoming.loop.now - began) }
                 table.withLock { $0.ledger.abandon(.inbound, from: incoming.ip) }
+                note(failure: error, .inbound, incoming.ip)
                 log(.debug, "inbound connection failed", [LogField("error", "\(error)")])
             }
         }
@@ -81,6 +82,20 @@ extension Swarm {
                 if connection.direction == .inbound { dialer.arrived(connection, in: self) }
             }
         }
+    }
+
+    /// Tells the others why a handshake failed; a tampered negotiation is worth a warning.
+    func note(failure: TransportError, _ direction: Direction, _ ip: IPAddress?) {
+        guard case .handshake(let error) = failure else { return }
+        if case .handshake(.downgraded(let expected, let negotiated)) = error {
+            log(
+                .warning, "the negotiation was tampered with",
+                [
+                    LogField("direction", direction.rawValue), LogField("expected", expected?.text ?? "none"),
+                    LogField("negotiated", negotiated),
+                ])
+        }
+        hub.emit(.handshakeFailed(direction, ip, error))
     }
 
     /// Closes the connections that the gate forbids now.

@@ -116,6 +116,7 @@ extension Swarm {
             return .success(connection)
         } catch {
             table.withLock { $0.ledger.abandon(.outbound, from: address.ip) }
+            note(failure: error, .outbound, address.ip)
             return .failure(error)
         }
     }

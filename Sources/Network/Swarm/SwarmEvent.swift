@@ -17,6 +17,9 @@ public enum SwarmEvent: Sendable {
     case dialFailed(PeerID?, SwarmError)
     /// An inbound connection was turned away before any cryptography.
     case refused(IPAddress?, Refusal)
+    /// A connection came to nothing between the first byte and the end of the muxer negotiation: the peer's address as far as it is known.
+    /// `.handshake(.downgraded)` means that someone on the path tampered with the negotiation.
+    case handshakeFailed(Direction, IPAddress?, UpgradeError)
     /// The addresses that this node tells others changed.
     case addressesChanged([Multiaddr])
     /// The protocols that this node serves changed.

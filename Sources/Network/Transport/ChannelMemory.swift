@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Which peers spoke this node's first channel when they were met last.
+/// Which peers were seen to speak a channel, for example this node's first one when they were met last.
 ///
 /// A dial to one of them proposes that channel alone and begins the handshake in the same write, which saves a round trip. If the memory is wrong
 /// the dial fails, the peer is forgotten, and a second dial negotiates as usual; what a peer was once is never a reason to accept less.

@@ -15,6 +15,9 @@ public struct Upgrader: Sendable {
     private let budget: MemoryBudget?
     private let pools: LoopPools
     private let memory = ChannelMemory()
+    /// Peers met on a post-quantum channel. One that does not know the extension which protects the negotiation is believed to have nothing
+    /// better than a classical channel only as long as it was never seen to have it.
+    private let proven = ChannelMemory()
 
     init(system: any System, configuration: SwarmConfiguration, router: any StreamRouter, budget: MemoryBudget) {
         self.budget = budget
@@ -51,6 +54,8 @@ public struct Upgrader: Sendable {
     private func run(
         _ socket: any ByteSocket, _ role: Role, _ peer: PeerID?, _ local: Multiaddr, _ remote: Multiaddr
     ) async throws(TransportError) -> Connection {
+        // A policy that leaves nothing of the configured channels is our own fault, and no reason to trap when somebody connects.
+        guard !channels.isEmpty else { throw .handshake(.noCommonChannel) }
         let assumes = role == .initiator && assumesFirstChannel(of: peer)
         let parameters = UpgradeParameters(
             role: role, channels: channels, muxers: muxers.map(\.protocolID), expectedPeer: peer, random: random(),
@@ -63,6 +68,7 @@ public struct Upgrader: Sendable {
             if assumes, let peer { memory.remove(peer) }
             throw error
         }
+        try checkStrength(upgraded.secured)
         if upgraded.secured.security.channel == channels[0].protocolID { memory.insert(upgraded.secured.peer) }
         guard let muxer = muxers.first(where: { $0.protocolID == upgraded.muxer }) else { throw .handshake(.noCommonMuxer) }
         return Connection(
@@ -70,6 +76,18 @@ public struct Upgrader: Sendable {
                 socket: socket, direction: role == .initiator ? .outbound : .inbound, upgraded: upgraded, muxer: muxer, localAddress: local,
                 remoteAddress: remote, unread: rest, limits: limits, router: router, pool: pools.pool(of: socket.loop),
                 memory: budget))
+    }
+
+    /// Refuses a peer that had a post-quantum channel before and comes without one now, unless it signed that it has none any more.
+    private func checkStrength(_ secured: Secured) throws(TransportError) {
+        let security = secured.security
+        if security.isPostQuantum {
+            proven.insert(secured.peer)
+        } else if security.transcriptVerified {
+            proven.remove(secured.peer)
+        } else if proven.contains(secured.peer) {
+            throw .handshake(.handshake(.downgraded(expected: channels.first { $0.isPostQuantum }?.protocolID, negotiated: security.channel)))
+        }
     }
 
     private func random() -> SecureBytes {
