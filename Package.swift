@@ -45,10 +45,11 @@ let package = Package(
         system("CLMDB", "lmdb", "liblmdb-dev"),
         system("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
         system("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        system("CCares", "libcares", "libc-ares-dev"),
         system("CZlib", "zlib", "zlib1g-dev"),
         .target(name: "CKernels", path: "Sources/CKernels", cSettings: [.unsafeFlags(["-O3"])]),
         .target(name: "CBaseline", path: "Sources/CBaseline", cSettings: [.define("_GNU_SOURCE"), .unsafeFlags(["-O2"])]),
-        .target(name: "CLinux", path: "Sources/CLinux", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CLinux", dependencies: ["CCares"], path: "Sources/CLinux", cSettings: [.define("_GNU_SOURCE")]),
 
         // The stack, bottom up.
         module("Base"),

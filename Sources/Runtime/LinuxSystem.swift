@@ -17,13 +17,17 @@ public final class LinuxSystem: System {
     private let catcher = Mutex<SignalCatcher?>(nil)
 
     public let network: any ByteNetwork
+    public let datagrams: any DatagramNetwork = LinuxDatagrams()
+    public let resolver: any NameResolver
     public let files: any FileSystem = LinuxFiles()
 
-    /// Starts `loops` event loops (default: one per core that this process may use) and opens the log.
-    public init(loops: Int? = nil, log: LinuxLog = LinuxLog()) {
+    /// Starts `loops` event loops (default: one per core that this process may use) and opens the log. `nameServers` (`address:port` with
+    /// commas between) are asked instead of those of `/etc/resolv.conf`.
+    public init(loops: Int? = nil, log: LinuxLog = LinuxLog(), nameServers: String? = nil) {
         let count = max(1, loops ?? Self.availableCores)
         linuxLoops = (0..<count).map { LinuxLoop(name: "waggle-loop-\($0)") }
         network = LinuxNetwork(linuxLoops: linuxLoops)
+        resolver = LinuxResolver(on: linuxLoops[0], servers: nameServers)
         pool = OffloadPool(threads: max(2, min(8, count * 2)))
         linuxLog = log
     }

@@ -3,8 +3,10 @@ import WaggleBase
 /// One machine of a world: it has addresses and a disk that outlives crashes, and while it is up, a system.
 public final class Host: @unchecked Sendable {
     public let name: String
-    /// The addresses of its interfaces, without loopback.
-    public let addresses: [IPAddress]
+    /// The addresses of its interfaces that are up, without loopback.
+    public var addresses: [IPAddress] { interfaces.filter { $0.isUp && !$0.isLoopback }.flatMap(\.addresses) }
+    /// Loopback first, then "eth0" and what the world added.
+    var interfaces: [HostInterface]
     /// What its disk holds and how it fails.
     public let disk: Disk
     /// How far the host's time of day is off.
@@ -20,7 +22,7 @@ public final class Host: @unchecked Sendable {
     init(name: String, number: Int, addresses: [IPAddress], world: World.Access) {
         self.name = name
         self.number = number
-        self.addresses = addresses
+        interfaces = [.loopback, HostInterface(index: 2, name: "eth0", addresses: addresses, segment: "")]
         self.world = world
         disk = Disk(size: world.options.diskSize, wallTime: { [world] in world.wallTime })
         incarnation = HostSystem(host: self, generation: 0)

@@ -5,6 +5,8 @@ final class HostSystem: System, @unchecked Sendable {
     let host: Host
     let loop: HostLoop
     let network: any ByteNetwork
+    let datagrams: any DatagramNetwork
+    let resolver: any NameResolver
     let files: any FileSystem
     let log: any LogSink
     private var random: SeededRandom
@@ -16,6 +18,8 @@ final class HostSystem: System, @unchecked Sendable {
         self.loop = loop
         random = SeededRandom(seed: host.world.seed, name: host.name, generation: generation)
         network = HostNetwork(host: host, loop: loop)
+        datagrams = HostDatagrams(host: host, loop: loop)
+        resolver = HostResolver(host: host, loop: loop)
         files = SimulatedFiles(disk: host.disk, session: host.disk.openSession())
         log = SimulatedLog(host: host.name, world: host.world)
     }

@@ -19,6 +19,8 @@ public final class World: @unchecked Sendable {
 
     let loop: SimulatedLoop
     let fabric: Fabric
+    /// The domain name system of all hosts.
+    public let names = NameZone()
     private var hostsByName: [String: Host] = [:]
     private(set) var logLines: [String] = []
 
@@ -126,6 +128,32 @@ public final class World: @unchecked Sendable {
     /// The running system of `host`.
     public func system(for host: Host) -> any System { host.system }
 
+    // MARK: Interfaces
+
+    /// Gives a host one more interface. Interfaces of one `segment` reach each other by multicast; the first of each host is "eth0" in segment "".
+    public func addInterface(_ name: String, to host: Host, addresses: [IPAddress], segment: String = "") {
+        let index = (host.interfaces.map(\.index).max() ?? 0) + 1
+        for address in addresses { fabric.add(address, to: host) }
+        host.interfaces.append(HostInterface(index: index, name: name, addresses: addresses, segment: segment))
+        note("\(host.name) has the interface \(name)")
+    }
+
+    /// Moves an interface to another segment.
+    public func setSegment(_ segment: String, of name: String = "eth0", on host: Host) { change(name, host) { $0.segment = segment } }
+
+    /// Takes an interface down, or brings it up again: its addresses are not listed, and nothing is multicast on it.
+    public func setInterface(_ name: String, of host: Host, isUp: Bool) {
+        note("\(name) of \(host.name) is \(isUp ? "up" : "down")")
+        change(name, host) { $0.isUp = isUp }
+    }
+
+    /// Lets an interface refuse multicast, as those of containers often do.
+    public func refuseMulticast(on name: String, of host: Host) { change(name, host) { $0.refusesMulticast = true } }
+
+    private func change(_ name: String, _ host: Host, _ body: (inout HostInterface) -> Void) {
+        for index in host.interfaces.indices where host.interfaces[index].name == name { body(&host.interfaces[index]) }
+    }
+
     // MARK: Network faults
 
     /// Gives two hosts a link of their own, both ways.
@@ -162,6 +190,7 @@ public final class World: @unchecked Sendable {
         let fabric: Fabric
         let options: WorldOptions
         let seed: UInt64
+        let names: NameZone
 
         init(_ world: World) {
             self.world = world
@@ -169,6 +198,7 @@ public final class World: @unchecked Sendable {
             fabric = world.fabric
             options = world.options
             seed = world.seed
+            names = world.names
         }
 
         var wallTime: WallTime { options.wallTime + (loop.now - Instant(nanoseconds: 1_000_000_000)) }

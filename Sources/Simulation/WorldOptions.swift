@@ -8,6 +8,9 @@ public struct LinkOptions: Sendable {
     public var jitter: Duration
     /// Bytes a second each way; nil for no limit.
     public var bandwidth: Int?
+    /// The share of datagrams that is lost, and that comes twice. Byte streams do not notice.
+    public var loss = 0.0
+    public var duplication = 0.0
 
     public init(latency: Duration = .milliseconds(5), jitter: Duration = .milliseconds(1), bandwidth: Int? = nil) {
         self.latency = latency

@@ -14,6 +14,13 @@ public enum IPAddress: Hashable, Sendable {
         }
     }
 
+    public var isMulticast: Bool {
+        switch self {
+        case .v4(let value): value >> 28 == 0xe
+        case .v6(let high, _, _): high >> 56 == 0xff
+        }
+    }
+
     public var isUnspecified: Bool {
         switch self {
         case .v4(let value): value == 0

@@ -5,6 +5,8 @@ public protocol System: Sendable {
     /// The loops that carry connections. The first is the home of everything that belongs to no connection.
     var loops: [any EventLoop] { get }
     var network: any ByteNetwork { get }
+    var datagrams: any DatagramNetwork { get }
+    var resolver: any NameResolver { get }
     var files: any FileSystem { get }
 
     /// The time of day.

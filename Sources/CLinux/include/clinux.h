@@ -5,6 +5,8 @@
 #include <sys/epoll.h>
 #include <sys/types.h>
 
+#include "resolver.h"
+
 // The event loop that the calling thread runs, or NULL.
 extern __thread void *_Nullable clinux_current_loop_slot __attribute__((tls_model("initial-exec")));
 
@@ -38,6 +40,37 @@ int clinux_catch_signal(int signal, int descriptor);
 // Back to the default action.
 int clinux_release_signal(int signal);
 int clinux_ignore_signal(int signal);
+
+// One datagram of a batch: address and control data beside its bytes.
+struct clinux_datagram {
+    void *_Nullable bytes;
+    size_t size;  // Receiving: the room, then what came. Sending: what is to be sent.
+    const void *_Nullable remote;  // Sending: a sockaddr.
+    unsigned int remote_length;
+    uint32_t interface;  // 0 for none.
+    uint8_t local_family;  // AF_INET or AF_INET6 where `local` is known, else 0.
+    uint8_t congestion;
+    uint8_t truncated;
+    uint16_t segment;  // Size of each datagram in `bytes`, 0 for one.
+    uint8_t local[16];  // Network byte order.
+    uint8_t remote_storage[28];  // Receiving: room for the sender's sockaddr.
+};
+#define CLINUX_DATAGRAM_BATCH 64
+// recvmmsg(2) and sendmmsg(2) for at most CLINUX_DATAGRAM_BATCH datagrams: how many were moved, or -1 and errno.
+int clinux_receive_datagrams(int descriptor, struct clinux_datagram *_Nonnull datagrams, int count);
+int clinux_send_datagrams(int descriptor, int family, const struct clinux_datagram *_Nonnull datagrams, int count);
+// Sets an integer option: what the options of a datagram socket need. Returns 0, or -1 and errno.
+enum clinux_datagram_option {
+    CLINUX_PACKET_INFORMATION,
+    CLINUX_CONGESTION_MARKS,
+    CLINUX_JOIN_SEGMENTS,
+    CLINUX_MULTICAST_HOPS,
+    CLINUX_MULTICAST_LOOP,
+    CLINUX_ONLY_JOINED_GROUPS,
+};
+int clinux_set_datagram_option(int descriptor, int family, enum clinux_datagram_option option, int value);
+// Joins or leaves a multicast group (network byte order, 4 or 16 bytes) on an interface.
+int clinux_join_group(int descriptor, int family, const void *_Nonnull group, uint32_t interface, int join);
 
 // Names the calling thread.
 void clinux_name_thread(const char *_Nonnull name);

@@ -85,3 +85,30 @@ extension NetworkError {
         }
     }
 }
+
+extension SocketAddress {
+    /// Reads an address of the kernel's that knows its family; nil for other families than IPv4 and IPv6.
+    init?(kernel address: UnsafePointer<sockaddr>) {
+        let size = Int32(address.pointee.sa_family) == AF_INET ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
+        guard [AF_INET, AF_INET6].contains(Int32(address.pointee.sa_family)) else { return nil }
+        self.init(kernel: UnsafeRawBufferPointer(start: address, count: size), length: size)
+    }
+
+    /// The same from the first `length` bytes of a buffer.
+    init?(kernel bytes: UnsafeRawBufferPointer, length: Int) {
+        guard length >= MemoryLayout<sockaddr_in>.size, length <= bytes.count else { return nil }
+        var storage = sockaddr_storage()
+        withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<min(length, $0.count)])) }
+        self.init(storage)
+    }
+}
+
+extension IPAddress {
+    /// Calls `body` with the 4 or 16 bytes in network order.
+    func withNetworkOrder<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+        switch self {
+        case .v4(let value): withUnsafeBytes(of: value.bigEndian, body)
+        case .v6(let high, let low, _): withUnsafeBytes(of: (high.bigEndian, low.bigEndian), body)
+        }
+    }
+}

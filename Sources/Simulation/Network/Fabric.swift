@@ -32,6 +32,21 @@ final class Fabric: @unchecked Sendable {
         }
     }
 
+    /// Gives a host one more address.
+    func add(_ address: IPAddress, to host: Host) {
+        precondition(hosts[address] == nil, "two hosts of a world have the address \(address)")
+        hosts[address] = host
+    }
+
+    func remove(_ address: IPAddress) { hosts[address] = nil }
+
+    /// All hosts that have an address, in order.
+    var allHosts: [Host] {
+        var byNumber: [Int: Host] = [:]
+        for host in hosts.values { byNumber[host.number] = host }
+        return byNumber.sorted { $0.key < $1.key }.map(\.value)
+    }
+
     func clear() {
         for stack in stacks.values { stack.forget() }
         stacks = [:]
@@ -103,6 +118,7 @@ final class Fabric: @unchecked Sendable {
         let stack = stack(of: host)
         for listener in stack.orderedListeners { listener.close() }
         for socket in stack.orderedSockets { socket.orphan() }
+        stack.closeDatagramSockets()
         stack.abandonAttempts()
     }
 
@@ -110,6 +126,7 @@ final class Fabric: @unchecked Sendable {
         let stack = stack(of: host)
         for listener in stack.orderedListeners { listener.close() }
         for socket in stack.orderedSockets { socket.vanish() }
+        stack.closeDatagramSockets()
         stack.abandonAttempts()
     }
 
@@ -121,6 +138,11 @@ final class Fabric: @unchecked Sendable {
 enum Errno {
     static let badDescriptor: Int32 = 9
     static let brokenPipe: Int32 = 32
+    static let notPermitted: Int32 = 1
+    static let noDevice: Int32 = 19
+    static let messageTooLong: Int32 = 90
+    static let addressNotAvailable: Int32 = 99
+    static let networkUnreachable: Int32 = 101
     static let connectionReset: Int32 = 104
     static let timedOut: Int32 = 110
 }
@@ -138,6 +160,8 @@ final class NetworkStack {
     private(set) var sockets: [Tuple: SimulatedSocket] = [:]
     private(set) var listeners: [SocketAddress: SimulatedListener] = [:]
     private(set) var attempts: [Tuple: ConnectAttempt] = [:]
+    /// In the order in which they were opened.
+    var datagramSockets: [SimulatedDatagramSocket] = []
     private var nextPort = firstEphemeralPort
     private var nextNumber: UInt64 = 0
 
@@ -199,6 +223,7 @@ final class NetworkStack {
         sockets = [:]
         listeners = [:]
         attempts = [:]
+        datagramSockets = []
     }
 }
 

@@ -40,6 +40,7 @@ public struct Trace: Equatable, Sendable, CustomStringConvertible {
         case held(from: SocketAddress, to: SocketAddress)
         case commit(host: String, writes: Int, durable: Bool)
         case fault(String)
+        case datagram(from: SocketAddress, to: SocketAddress, Bytes)
 
         func mix(into digest: inout Digest) {
             switch self {
@@ -57,6 +58,9 @@ public struct Trace: Equatable, Sendable, CustomStringConvertible {
             case .fault(let text):
                 digest.mix(10)
                 for byte in text.utf8 { digest.mix(UInt64(byte)) }
+            case .datagram(let from, let to, let bytes):
+                Self.mix(11, from, to, &digest)
+                bytes.withUnsafeBytes { digest.mix($0) }
             }
         }
 
@@ -84,6 +88,7 @@ public struct Trace: Equatable, Sendable, CustomStringConvertible {
             case .held(let from, let to): "\(from.text) -> \(to.text) lost, will be sent again"
             case .commit(let host, let writes, let durable): "\(host) commits \(writes) writes\(durable ? ", durable" : "")"
             case .fault(let text): text
+            case .datagram(let from, let to, let bytes): "\(from.text) -> \(to.text) datagram of \(bytes.count) bytes"
             }
         }
     }
