@@ -25,9 +25,12 @@ public final class Node: Sendable {
     public let identify: Identify?
     public let ping: Ping?
 
+    /// The tables of a store that a node works with.
+    public static let tables = [AddressBook.table, Reputation.table]
+
     /// Puts a node together; nothing listens before `run` or `start`.
     ///
-    /// `store` keeps the address book in its table "addresses" over restarts; without one it is forgotten at the end.
+    /// `store`, opened with `tables`, keeps what is known of peers over restarts; without one it is forgotten at the end.
     public init(_ configuration: NodeConfiguration, on system: some System, store: (any KeyValueStore)? = nil) async throws {
         self.configuration = configuration
         self.system = system
@@ -45,7 +48,9 @@ public final class Node: Sendable {
         settings.appendAnnounce = configuration.appendAnnounce
         settings.noAnnounce = configuration.noAnnounce
         let book = try AddressBook(system: system, store: store, limits: configuration.addressBook)
-        swarm = Swarm(system: system, identity: identity, configuration: settings, transports: Catalog.transports, addressBook: book)
+        let reputation = try Reputation(system: system, store: store, limits: configuration.reputation)
+        swarm = Swarm(
+            system: system, identity: identity, configuration: settings, transports: Catalog.transports, addressBook: book, reputation: reputation)
         let services = Catalog.services(configuration)
         identify = services.lazy.compactMap { $0 as? Identify }.first
         ping = services.lazy.compactMap { $0 as? Ping }.first

@@ -50,6 +50,8 @@ public struct NodeConfiguration: Sendable {
     /// IP ranges whose addresses others are not told.
     public var noAnnounce: [IPRange] = []
     public var addressBook = AddressBookLimits()
+    /// What follows from misbehaviour.
+    public var reputation = ReputationLimits()
     /// Program and version, as identify tells it.
     public var agentVersion = "waggle/\(NodeConfiguration.version)"
     /// Whether peers may measure the connection: they can use bandwidth at will then.

@@ -22,6 +22,7 @@ func testCID(_ number: Int) -> CID { TestBlocks.raw("block \(number)").cid }
         var machine = LedgerMachine()
         var sizes: [CID: Int]
         var sent: [(peer: PeerID, envelope: LedgerMachine.Envelope)] = []
+        var floods: [PeerID] = []
         init(_ sizes: [CID: Int]) { self.sizes = sizes }
 
         func handle(_ input: LedgerMachine.Input) {
@@ -30,6 +31,7 @@ func testCID(_ number: Int) -> CID { TestBlocks.raw("block \(number)").cid }
                 switch output {
                 case .locate(let peer, let cids): handle(.located(peer, cids.map { ($0, sizes[$0]) }))
                 case .send(let peer, let envelope): sent.append((peer, envelope))
+                case .flood(let peer): floods.append(peer)
                 }
             }
         }
@@ -171,6 +173,11 @@ func testCID(_ number: Int) -> CID { TestBlocks.raw("block \(number)").cid }
         }
         #expect(server.machine.totalWants == BitswapLimits.wantsPerPeer)
         #expect(server.machine.refusedWants == 20 * 500 - BitswapLimits.wantsPerPeer)
+        #expect(server.floods.isEmpty, "a large wantlist is no flood")
+        for batch in 0..<40 {
+            server.want(peer, (0..<500).map { Entry(cid: testCID(batch * 500 + $0 + 2000), sendDontHave: true) })
+        }
+        #expect(server.floods == [peer])
         // Asking again and again and cancelling again and again leaves nothing behind.
         for _ in 0..<50 {
             server.want(peer, (0..<500).map { .cancel(testCID($0)) })

@@ -93,14 +93,14 @@ import WaggleSimulation
             configuration.policy = .classical
             let peer = server.peer
             do {
-                let store = try host.system.openStore("/data", tables: [AddressBook.table], capacity: 1 << 30)
+                let store = try host.system.openStore("/data", tables: Node.tables, capacity: 1 << 30)
                 let node = try await Node(configuration, on: host.system, store: store)
                 try await node.run { node in _ = try await node.connect(server.dialable) }
                 await store.close()
             }
             host.kill()
             let system = host.restart()
-            let store = try system.openStore("/data", tables: [AddressBook.table], capacity: 1 << 30)
+            let store = try system.openStore("/data", tables: Node.tables, capacity: 1 << 30)
             let node = try await Node(configuration, on: system, store: store)
             try await node.run { node in
                 let connection = try await node.swarm.connect(to: peer)

@@ -85,5 +85,5 @@ enum LogCommands {
 
 /// The subsystems that write to the log.
 enum LogSubsystems {
-    static let names = ["addresses", "bitswap", "bootstrap", "core", "gc", "identify", "log", "store", "swarm"]
+    static let names = ["addresses", "bitswap", "bootstrap", "core", "gc", "identify", "log", "reputation", "store", "swarm"]
 }

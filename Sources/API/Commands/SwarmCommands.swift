@@ -9,7 +9,7 @@ enum SwarmCommands {
     static let command: Command = Command(
         "swarm", "Interact with the swarm.",
         description: "The swarm is the component that opens, listens for, and maintains connections to other peers.",
-        example: "> waggle swarm connect /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…\n> waggle swarm peers -v", subcommands: [peers, connect, disconnect, addresses, SwarmFilterCommands.command, SwarmPeeringCommands.command])
+        example: "> waggle swarm connect /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…\n> waggle swarm peers -v", subcommands: [peers, connect, disconnect, addresses, SwarmFilterCommands.command, SwarmPeeringCommands.command, SwarmBansCommands.command])
 
     private static let peers = Command(
         "peers", "List peers with open connections.",
@@ -50,6 +50,9 @@ enum SwarmCommands {
                 "Protocols": .strings(swarm.addressBook.protocols(of: connection.peer).map(\.text).sorted()),
             ]
         }
+        if all, let standing = swarm.reputation.standing(of: connection.peer) {
+            row["Reputation"] = ["Score": .string(String(Int(standing.score))), "Offences": JSON(standing.offences), "LastOffence": .string(standing.lastOffence)]
+        }
         if all {
             row["Security"] = [
                 "Channel": .string(connection.security.channel.text), "KeyExchange": .string(connection.security.keyExchange),
@@ -66,6 +69,9 @@ enum SwarmCommands {
         text += "\n"
         if let security = row["Security"] {
             text += "  \(security["Channel"]?.string ?? "") \(security["KeyExchange"]?.string ?? "") \(security["Signature"]?.string ?? "")\n"
+        }
+        if let reputation = row["Reputation"] {
+            text += "  misbehaved \(reputation["Offences"]?.integer ?? 0) times, \(reputation["Score"]?.string ?? "0") points (\(TerminalText.visible(reputation["LastOffence"]?.string ?? "")))\n"
         }
         for stream in row["Streams"]?.array ?? [] { text += "  \(TerminalText.visible(stream["Protocol"]?.string ?? ""))\n" }
         if let identify = row["Identify"], request.flag("identify") || request.flag("verbose") {

@@ -83,19 +83,21 @@ package final class Peering: Sendable {
     package var peers: [PeerID: [Multiaddr]] { wanted.withLock { $0 } }
 
     package func add(_ peer: PeerID, _ addresses: [Multiaddr]) throws(CommandError) {
-        let isFull = wanted.withLock { wanted in
-            if wanted[peer] == nil, wanted.count >= Self.limit { return true }
+        let (isFull, isNew) = wanted.withLock { wanted in
+            if wanted[peer] == nil, wanted.count >= Self.limit { return (true, false) }
+            let isNew = wanted[peer] == nil
             let known = wanted[peer] ?? []
             wanted[peer] = known + addresses.filter { !known.contains($0) }
-            return false
+            return (false, isNew)
         }
+        if isNew { swarm?.reputation.trust(peer) }
         if isFull { throw CommandError("there are \(Self.limit) peers already; remove one first") }
         swarm?.protect(peer, tag: "peering")
         home.execute { [changed] in changed.wake() }
     }
 
     package func remove(_ peer: PeerID) {
-        wanted.withLock { $0[peer] = nil }
+        if wanted.withLock({ $0.removeValue(forKey: peer) }) != nil { swarm?.reputation.distrust(peer) }
         swarm?.unprotect(peer, tag: "peering")
     }
 

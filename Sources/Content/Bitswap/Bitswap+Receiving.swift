@@ -7,7 +7,11 @@ extension Bitswap {
     /// Reads messages one after the other; the next one is not read before this one's blocks have found room, so a fast sender is slowed.
     public func serve(_ stream: Stream, from peer: PeerID) async throws {
         while let bytes = try await stream.readMessage(limit: BitswapLimits.message) {
-            var message = try BitswapMessage(bytes)
+            var message: BitswapMessage
+            do throws(BitswapError) { message = try BitswapMessage(bytes) } catch {
+                if error == .malformed { home.execute { [self] in swarm?.reputation.report(peer, .malformedMessage) } }
+                throw error
+            }
             // Known after the first read for certain.
             let version = BitswapVersion(stream.protocolID)
             let isIgnored = ignored.withLock { $0[peer].map { $0 > stream.connection.loop.now } ?? false }

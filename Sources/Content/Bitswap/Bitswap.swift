@@ -125,6 +125,7 @@ public final class Bitswap: Service, @unchecked Sendable {
             switch output {
             case .locate(let peer, let cids): locate(cids, for: peer)
             case .send(let peer, let envelope): send(envelope, to: peer)
+            case .flood(let peer): swarm?.reputation.report(peer, .wantlistFlood)
             }
         }
     }
@@ -137,6 +138,7 @@ public final class Bitswap: Service, @unchecked Sendable {
         case .search(let cid, _): search(cid)
         case .violation(let peer):
             log(.warning, "a peer sends blocks that nobody asked for", [LogField("peer", peer)])
+            swarm?.reputation.report(peer, .unrequestedBlocks)
             ignored.withLock { $0[peer] = home.now + BitswapLimits.ban }
         }
     }

@@ -22,6 +22,8 @@ public enum BitswapLimits {
 
     /// Wants kept for one peer; more are dropped, those of low priority first. The same as in other implementations.
     static let wantsPerPeer = 1024
+    /// Wants beyond that which one peer may send before they count as a flood: large wantlists of other implementations are none.
+    static let excessWants = 16_384
     /// Wants kept for all peers together (about 300 bytes each): beyond, a peer may only hold its share.
     static let wants = 131_072
     /// Messages to one peer being loaded or written.

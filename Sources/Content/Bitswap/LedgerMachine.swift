@@ -37,6 +37,8 @@ struct LedgerMachine: Machine {
     enum Output: Sendable {
         case locate(PeerID, [CID])
         case send(PeerID, Envelope)
+        /// The peer wants far more than is kept of it, again and again.
+        case flood(PeerID)
     }
 
     /// What to put into one message.
@@ -75,6 +77,9 @@ struct LedgerMachine: Machine {
         var sending: [UInt64: (keys: [Multihash], bytes: Int)] = [:]
         /// Where the peer stands in the round: bytes given, counted from the clock when it last came out of idleness.
         var given: UInt64
+
+        /// Wants beyond the limit of one peer, since the last `flood`.
+        var excess = 0
 
         var hasWork: Bool { queuedBlocks > 0 || !presences.isEmpty }
     }
@@ -151,6 +156,13 @@ struct LedgerMachine: Machine {
         if waiting[key]?.isEmpty == true { waiting[key] = nil }
     }
 
+    private mutating func countExcess(of peer: PeerID) {
+        partners[peer]?.excess += 1
+        guard partners[peer]?.excess ?? 0 >= BitswapLimits.excessWants else { return }
+        partners[peer]?.excess = 0
+        outputs.append(.flood(peer))
+    }
+
     private mutating func take(_ entries: [Entry], _ isFull: Bool, _ hasPresences: Bool, _ peer: PeerID) {
         guard partners[peer] != nil else { return }
         if isFull {
@@ -183,6 +195,7 @@ struct LedgerMachine: Machine {
             let count = partners[peer]?.wants.count ?? 0
             guard count < BitswapLimits.wantsPerPeer, totalWants < BitswapLimits.wants || count < share else {
                 refusedWants += 1
+                if count >= BitswapLimits.wantsPerPeer { countExcess(of: peer) }
                 continue
             }
             partners[peer]?.wants[key] = Want(

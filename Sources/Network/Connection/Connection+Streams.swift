@@ -66,13 +66,16 @@ extension Connection {
             case .closed(let id): remove(id)?.bothFinished()
             case .openable: openable.wake()
             case .goAway(let code): remoteSaidFarewell(code)
-            case .violation: beginClosing(.violation)
+            case .violation:
+                router.muxerViolated(on: self)
+                beginClosing(.violation)
             case .timedOut: end(.timedOut, abort: true)
             }
         }
     }
 
     private func accept(_ id: UInt64) {
+        if isOpen, inboundStreams >= limits.inboundStreams { router.streamBeyondLimit(on: self) }
         guard isOpen, inboundStreams < limits.inboundStreams, router.admitStream(on: self) else {
             return session.reset(id, code: StreamResetCode.resourceLimitExceeded)
         }

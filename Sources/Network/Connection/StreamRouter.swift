@@ -17,6 +17,12 @@ public protocol StreamRouter: AnyObject, Sendable {
     /// What serves the agreed protocol; nil refuses the stream because of a limit.
     func handler(for protocolID: ProtocolID, on connection: Connection) -> StreamHandler?
 
+    /// The remote opened a stream beyond the limit of one connection.
+    func streamBeyondLimit(on connection: Connection)
+
+    /// The remote broke the rules of the muxer, inside the secured connection.
+    func muxerViolated(on connection: Connection)
+
     /// A round trip was measured.
     func measured(_ roundTrip: Duration, on connection: Connection)
 
@@ -25,5 +31,7 @@ public protocol StreamRouter: AnyObject, Sendable {
 }
 
 extension StreamRouter {
+    public func streamBeyondLimit(on connection: Connection) {}
+    public func muxerViolated(on connection: Connection) {}
     public func measured(_ roundTrip: Duration, on connection: Connection) {}
 }

@@ -89,6 +89,7 @@ public enum Refusal: String, Error, Hashable, Sendable, CaseIterable {
     case pendingInbound
     case pendingPerIP
     case pendingOutbound
+    case streamsPerConnection
     case streamsPerPeer
     case streams
     case streamsPerService
@@ -96,6 +97,8 @@ public enum Refusal: String, Error, Hashable, Sendable, CaseIterable {
     case peerDenied
     /// The gate denies the address.
     case addressDenied
+    /// The peer misbehaved, or many did at its address: see `Reputation`.
+    case banned
     /// The dialed peer is this node.
     case ourselves
 }

@@ -15,15 +15,15 @@ public struct Offence: Sendable {
     }
 
     /// Frames that break the rules of the muxer. The peer must connect anew to do it again: the third time within a half-life bans.
-    public static let muxerViolation = Offence("muxer-violation", weight: 34)
+    public static let muxerViolation = Offence("muxer-violation", weight: 40)
     /// A signed record that is not the sender's own or whose signature is wrong, or a foreign key presented as its own.
     public static let forgedRecord = Offence("forged-record", weight: 50)
     /// Blocks that nobody asked for, more than can be explained by cancelled wants.
-    public static let unrequestedBlocks = Offence("unrequested-blocks", weight: 50)
+    public static let unrequestedBlocks = Offence("unrequested-blocks", weight: 40)
     /// Wants far beyond what is kept of one peer.
     public static let wantlistFlood = Offence("wantlist-flood", weight: 10)
     /// A stream beyond the limit of one peer. One is nothing, thousands are an attack.
-    public static let streamFlood = Offence("stream-flood", weight: 0.05)
+    public static let streamFlood = Offence("stream-flood", weight: 0.01)
     /// A message that does not follow its protocol's format.
     public static let malformedMessage = Offence("malformed-message", weight: 10)
 }

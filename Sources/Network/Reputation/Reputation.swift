@@ -48,8 +48,17 @@ public final class Reputation: Sendable {
     private let scope = TaskScope()
     private let state: Mutex<State>
 
-    /// Opens the records that `store` holds. A row that cannot be read is dropped and logged.
-    public init(system: any System, store: (any KeyValueStore)? = nil, limits: ReputationLimits = ReputationLimits()) throws {
+    /// Records that are forgotten at the end.
+    public init(system: any System, limits: ReputationLimits = ReputationLimits()) {
+        self.system = system
+        self.limits = limits
+        store = nil
+        log = Log("reputation", to: system.log)
+        state = Mutex(State(table: ReputationTable(limits)))
+    }
+
+    /// Opens the records that `store` holds; without one they are forgotten at the end. A row that cannot be read is dropped and logged.
+    public init(system: any System, store: (any KeyValueStore)?, limits: ReputationLimits = ReputationLimits()) throws {
         self.system = system
         self.store = store
         self.limits = limits
@@ -78,10 +87,12 @@ public final class Reputation: Sendable {
     public func report(_ peer: PeerID, _ offence: Offence) {
         let now = system.wallTime
         let addresses = state.withLock { $0.addresses }?(peer) ?? []
+        var isRefused = false
         let (verdict, enforce): (ReputationTable.Verdict, (@Sendable (PeerID) -> Void)?) = state.withLock { state in
             state.counts[offence.name.description, default: 0] &+= 1
             guard state.trusted[peer] == nil else { return (.noted, nil) }
             let verdict = state.table.report(peer, offence, from: addresses, at: now)
+            isRefused = state.table.isRefused(peer, at: now)
             switch verdict {
             case .noted: break
             case .cooling: state.sentences.cooled &+= 1
@@ -95,7 +106,8 @@ public final class Reputation: Sendable {
         case .cooling: log(.info, "a misbehaving peer cools down", fields)
         case .banned: log(.warning, "a misbehaving peer is banned", fields)
         }
-        if verdict != .noted { enforce?(peer) }
+        // Also when it was refused already: a connection may have slipped in.
+        if isRefused { enforce?(peer) }
         scheduleWrite()
     }
 

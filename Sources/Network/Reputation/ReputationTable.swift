@@ -92,15 +92,13 @@ struct ReputationTable {
     }
 
     /// Whether too many banned peers came from the address.
-    mutating func isRefused(_ ip: IPAddress, at now: WallTime) -> Bool {
+    func isRefused(_ ip: IPAddress, at now: WallTime) -> Bool {
         guard let group = Self.group(ip), let count = groups[group], count >= limits.peersPerGroup else { return false }
         // Bans may have ended since they were counted.
-        let live = rows.values.reduce(0) { $0 + ($1.groups.contains(group) && $1.isBanned(at: now) ? 1 : 0) }
-        groups[group] = live == 0 ? nil : live
-        return live >= limits.peersPerGroup
+        return rows.values.reduce(0) { $0 + ($1.groups.contains(group) && $1.isBanned(at: now) ? 1 : 0) } >= limits.peersPerGroup
     }
 
-    mutating func refusedGroups(at now: WallTime) -> [IPRange] {
+    func refusedGroups(at now: WallTime) -> [IPRange] {
         groups.filter { $0.value >= limits.peersPerGroup }.keys.sorted { $0.order < $1.order }.filter { isRefused($0.base, at: now) }
     }
 
@@ -161,5 +159,5 @@ struct ReputationTable {
 }
 
 extension IPRange {
-    fileprivate var order: [UInt8] { base.bytes.array + [UInt8(clamping: prefixLength)] }
+    fileprivate var order: String { base.text }
 }

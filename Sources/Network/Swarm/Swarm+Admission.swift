@@ -6,7 +6,7 @@ import WaggleFormats
 extension Swarm {
     /// Whether an inbound connection from `ip` may begin its handshake.
     func admits(_ ip: IPAddress?) -> Bool {
-        let refusal = gate.refusal(of: ip) ?? table.withLock { $0.isClosed ? .connections : $0.ledger.refusal(.inbound, from: ip) }
+        let refusal = gate.refusal(of: ip) ?? reputation.refusal(of: ip) ?? table.withLock { $0.isClosed ? .connections : $0.ledger.refusal(.inbound, from: ip) }
         if let refusal { turnedAway(ip, refusal) }
         return refusal == nil
     }
@@ -50,7 +50,7 @@ extension Swarm {
     /// the handshake still counted.
     func adopt(_ connection: Connection, ip: IPAddress?) throws(TransportError) {
         let peer = connection.peer
-        let refusal: Refusal? = peer == localPeer ? .ourselves : gate.refusal(of: peer)
+        let refusal: Refusal? = peer == localPeer ? .ourselves : gate.refusal(of: peer) ?? reputation.refusal(of: peer)
         if let refusal {
             counting.refused(refusal)
             connection.close(refusal == .ourselves ? .normal : .gated)
@@ -96,6 +96,12 @@ extension Swarm {
                 ])
         }
         hub.emit(.handshakeFailed(direction, ip, error))
+    }
+
+    /// Where a peer's connections come from, except ranges in which everybody shares an address.
+    func provenAddresses(of peer: PeerID) -> [IPAddress] {
+        table.withLock { $0.entries(of: peer).compactMap(\.ip) }
+            .filter { ip in !configuration.limits.unlimitedRanges.contains { $0.contains(ip) } }
     }
 
     /// Closes the connections that the gate forbids now.

@@ -39,7 +39,7 @@ extension Swarm {
         if let connection = connections(to: peer).first { return connection }
         guard !isClosed else { throw .closed }
         guard peer != localPeer else { throw .refused(.ourselves) }
-        if let refusal = gate.refusal(of: peer) { throw .refused(refusal) }
+        if let refusal = gate.refusal(of: peer) ?? reputation.refusal(of: peer) { throw .refused(refusal) }
         let own = Set(listenAddresses)
         let candidates = (addresses.compactMap { $0.withoutPeer(peer) } + addressBook.addresses(of: peer)).filter { !own.contains($0) }
         return try await home.run { () async throws(SwarmError) -> Connection in

@@ -12,6 +12,8 @@ public final class Swarm: Sendable {
     public let addressBook: AddressBook
     /// Who may connect. Changes close the connections that they forbid.
     public let gate: ConnectionGate
+    /// Who misbehaved: services report here.
+    public let reputation: Reputation
     /// What the buffers of all streams may take.
     public let memory: MemoryBudget
 
@@ -39,13 +41,15 @@ public final class Swarm: Sendable {
     }
 
     public init(
-        system: any System, identity: LocalIdentity, configuration: SwarmConfiguration, transports: [any Transport], addressBook: AddressBook
+        system: any System, identity: LocalIdentity, configuration: SwarmConfiguration, transports: [any Transport], addressBook: AddressBook,
+        reputation: Reputation? = nil
     ) {
         self.system = system
         self.identity = identity
         self.configuration = configuration
         self.transports = transports
         self.addressBook = addressBook
+        self.reputation = reputation ?? Reputation(system: system)
         gate = ConnectionGate(configuration.gate)
         memory = MemoryBudget(limit: configuration.limits.memory)
         log = Log("swarm", to: system.log)
@@ -54,6 +58,9 @@ public final class Swarm: Sendable {
         dialer = Dialer(on: system.home, configuration)
         keeper = Keeper(on: system.home, configuration)
         metrics.add(SwarmSource(self))
+        self.reputation.attach(
+            addresses: { [weak self] in self?.provenAddresses(of: $0) ?? [] },
+            enforce: { [weak self] peer in self?.connections(to: peer).forEach { $0.close(.gated) } })
         gate.onChange { [weak self] _ in self?.enforceGate() }
     }
 
@@ -127,6 +134,7 @@ public final class Swarm: Sendable {
         await keeper.close()
         hub.end()
         gate.onChange(nil)
+        await reputation.close()
     }
 
     /// Writes into the log of the swarm.

@@ -188,6 +188,7 @@ extension Swarm {
         report.gauge("p2p_peers", "Peers by state.", peers, ["state": "connected"])
         report.gauge("p2p_peers", "Peers by state.", addressBook.count, ["state": "known"])
         report.gauge("p2p_peers", "Peers by state.", dialer.attemptCount, ["state": "dialing"])
+        reputation.report(to: &report)
         let connections = "libp2p_rcmgr_connections"
         report.gauge(connections, "Connections, by scope.", ledger.inbound, ["dir": "inbound", "scope": "system"])
         report.gauge(connections, "Connections, by scope.", ledger.outbound, ["dir": "outbound", "scope": "system"])

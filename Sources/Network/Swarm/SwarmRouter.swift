@@ -13,7 +13,10 @@ final class SwarmRouter: StreamRouter {
             do throws(Refusal) { try table.ledger.openStream(of: connection.peer) } catch { return error }
             return nil
         }
-        if let refusal { swarm.counting.refused(refusal) }
+        if let refusal {
+            swarm.counting.refused(refusal)
+            if refusal == .streamsPerPeer { swarm.reputation.report(connection.peer, .streamFlood) }
+        }
         return refusal == nil
     }
 
@@ -27,6 +30,14 @@ final class SwarmRouter: StreamRouter {
         guard let swarm else { return nil }
         return { [swarm] stream in try await swarm.serve(stream, protocolID) }
     }
+
+    func streamBeyondLimit(on connection: Connection) {
+        guard let swarm else { return }
+        swarm.counting.refused(.streamsPerConnection)
+        swarm.reputation.report(connection.peer, .streamFlood)
+    }
+
+    func muxerViolated(on connection: Connection) { swarm?.reputation.report(connection.peer, .muxerViolation) }
 
     func measured(_ roundTrip: Duration, on connection: Connection) { swarm?.counting.measured(roundTrip) }
 

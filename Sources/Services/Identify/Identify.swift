@@ -168,7 +168,10 @@ public final class Identify: Service {
     @discardableResult
     private func learn(_ message: IdentifyMessage, from connection: Connection, _ swarm: Swarm) throws -> PeerInformation {
         let peer = connection.peer
-        if let key = message.publicKey, key != connection.peerKey.encoded { throw IdentifyError.foreignKey }
+        if let key = message.publicKey, key != connection.peerKey.encoded {
+            swarm.reputation.report(peer, .forgedRecord)
+            throw IdentifyError.foreignKey
+        }
         let book = swarm.addressBook
         var information = PeerInformation(
             peer: peer, protocolVersion: message.protocolVersion ?? book.protocolVersion(of: peer) ?? "",
@@ -185,6 +188,7 @@ public final class Identify: Service {
             } catch {
                 // Who sends a record that is not its own does not get its addresses believed.
                 information.listenAddresses = []
+                if error == .forged || error == .wrongPeer { swarm.reputation.report(peer, .forgedRecord) }
                 swarm.system.identifyLog(.warning, "record refused", [LogField("peer", peer.short), LogField("error", "\(error)")])
             }
         }
