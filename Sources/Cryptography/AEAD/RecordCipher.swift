@@ -63,7 +63,7 @@ public final class RecordCipher: @unchecked Sendable {
         return context
     }
 
-    private static func nonce(_ counter: UInt64, _ algorithm: Algorithm) -> Nonce {
+    fileprivate static func nonce(_ counter: UInt64, _ algorithm: Algorithm) -> Nonce {
         Nonce(counter: algorithm == .aes256GCM ? counter.bigEndian : counter.littleEndian)
     }
 
@@ -78,7 +78,8 @@ public final class RecordCipher: @unchecked Sendable {
         seal(first, second, authenticating: associated, nonce: RecordCipher.nonce(nonce, algorithm), into: output)
     }
 
-    func seal(
+    /// The same with a nonce of the caller's making.
+    package func seal(
         _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, authenticating associated: UnsafeRawBufferPointer,
         nonce: Nonce, into output: UnsafeMutableRawPointer
     ) {
@@ -106,7 +107,8 @@ public final class RecordCipher: @unchecked Sendable {
         open(record, authenticating: associated, nonce: RecordCipher.nonce(nonce, algorithm), into: output)
     }
 
-    func open(
+    /// The same with a nonce of the caller's making.
+    package func open(
         _ record: UnsafeRawBufferPointer, authenticating associated: UnsafeRawBufferPointer, nonce: Nonce,
         into output: UnsafeMutableRawPointer
     ) -> Bool {
@@ -170,7 +172,7 @@ public final class RecordCipher: @unchecked Sendable {
     }
 
     /// Twelve bytes: four, then eight.
-    struct Nonce: BitwiseCopyable {
+    package struct Nonce: BitwiseCopyable {
         private var words: (UInt32, UInt32, UInt32) = (0, 0, 0)
 
         /// Four zero bytes and the eight bytes of `counter` as they lie in memory.
@@ -179,10 +181,24 @@ public final class RecordCipher: @unchecked Sendable {
             withUnsafeMutableBytes(of: &words) { $0.storeBytes(of: counter, toByteOffset: 4, as: UInt64.self) }
         }
 
+        /// Size in bytes.
+        package static let length = 12
+
         /// Exactly twelve bytes.
-        init?(_ bytes: RawSpan) {
+        package init?(_ bytes: RawSpan) {
             guard bytes.byteCount == 12 else { return nil }
             bytes.withUnsafeBytes { source in withUnsafeMutableBytes(of: &words) { $0.copyMemory(from: source) } }
+        }
+
+        /// This nonce with a counter, in network byte order, exclusive-ored into its last eight bytes (RFC 8446, section 5.3).
+        @inline(__always)
+        package func adding(_ counter: UInt64) -> Nonce {
+            var nonce = self
+            withUnsafeMutableBytes(of: &nonce.words) {
+                let last = $0.loadUnaligned(fromByteOffset: 4, as: UInt64.self)
+                $0.storeBytes(of: last ^ counter.bigEndian, toByteOffset: 4, as: UInt64.self)
+            }
+            return nonce
         }
     }
 }
@@ -190,18 +206,29 @@ public final class RecordCipher: @unchecked Sendable {
 extension RecordCipher {
     /// Seals one record into new memory.
     public func seal(_ plaintext: RawSpan, authenticating associated: RawSpan, nonce: UInt64) -> Bytes {
+        seal(plaintext, authenticating: associated, nonce: RecordCipher.nonce(nonce, algorithm))
+    }
+
+    /// Opens one record into new memory; nil when it is not authentic.
+    public func open(_ record: RawSpan, authenticating associated: RawSpan, nonce: UInt64) -> Bytes? {
+        open(record, authenticating: associated, nonce: RecordCipher.nonce(nonce, algorithm))
+    }
+
+    /// The same with a nonce of the caller's making.
+    package func seal(_ plaintext: RawSpan, authenticating associated: RawSpan, nonce: Nonce) -> Bytes {
         Bytes(count: plaintext.byteCount + RecordCipher.tagLength) { output in
             plaintext.withUnsafeBytes { plaintext in
                 associated.withUnsafeBytes { associated in
-                    if let start = output.baseAddress { seal(plaintext, authenticating: associated, nonce: nonce, into: start) }
+                    let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+                    if let start = output.baseAddress { seal(plaintext, nothing, authenticating: associated, nonce: nonce, into: start) }
                 }
             }
             return output.count
         }
     }
 
-    /// Opens one record into new memory; nil when it is not authentic.
-    public func open(_ record: RawSpan, authenticating associated: RawSpan, nonce: UInt64) -> Bytes? {
+    /// The same with a nonce of the caller's making.
+    package func open(_ record: RawSpan, authenticating associated: RawSpan, nonce: Nonce) -> Bytes? {
         let length = record.byteCount - RecordCipher.tagLength
         guard length >= 0 else { return nil }
         var authentic = false

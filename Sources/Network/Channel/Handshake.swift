@@ -4,7 +4,8 @@ import WaggleCryptography
 /// A handshake as a machine over bytes: it reads no clock and no socket.
 ///
 /// The law: after the start and after every `receive` that consumed something, send what `next` gives until it says nil, then ask
-/// `finish`. A handshake that threw is at its end; the connection is closed without another word, so that nothing is revealed.
+/// `finish`. A handshake that threw is at its end: send what `next` still has (a refusal, nearly always nothing, so that nothing is revealed)
+/// and close the connection. A handshake that has `work` goes on when that is done.
 public protocol Handshake {
     /// Looks at the start of `input`, takes at most one whole message and says how many bytes that was; 0 when the message is not
     /// complete yet. What it does not take must be presented again, with more behind it.
@@ -15,6 +16,20 @@ public protocol Handshake {
 
     /// The outcome, once: non-nil at the first call after the last message was sent and received.
     mutating func finish() -> Secured?
+
+    /// Work that takes too long for a loop, once: do it elsewhere, then call `complete`. Until then nothing is received.
+    mutating func takeWork() -> HandshakeWork?
+
+    /// What the work gave; nil when it could not be done.
+    mutating func complete(_ result: Bytes?) throws(HandshakeError)
+}
+
+/// A signature that takes tens of milliseconds (SLH-DSA): a function without side effects that may run on any thread.
+public typealias HandshakeWork = @Sendable () -> Bytes?
+
+extension Handshake {
+    public mutating func takeWork() -> HandshakeWork? { nil }
+    public mutating func complete(_ result: Bytes?) throws(HandshakeError) {}
 }
 
 /// A finished handshake.
@@ -41,7 +56,7 @@ public struct Secured {
 public struct SecurityInfo: Sendable, Hashable {
     /// The channel that was negotiated.
     public let channel: ProtocolID
-    /// `X25519`, `X25519+ML-KEM-768` …
+    /// `X25519`, `X25519+ML-KEM-768`, `ML-KEM-768 mutual` …
     public let keyExchange: String
     /// The kind of the peer's identity key: `Ed25519`, `RSA` …
     public let signature: String
@@ -49,8 +64,13 @@ public struct SecurityInfo: Sendable, Hashable {
     public let isPostQuantum: Bool
     /// Whether both sides signed what they offered and it led to this very channel. False with peers that do not know the extension.
     public let transcriptVerified: Bool
+    /// How long the session's keys may be used; the swarm closes the connection then. Nil for ever.
+    public let lifetime: Duration?
 
-    public init(channel: ProtocolID, keyExchange: String, signature: String, isPostQuantum: Bool, transcriptVerified: Bool) {
+    public init(
+        channel: ProtocolID, keyExchange: String, signature: String, isPostQuantum: Bool, transcriptVerified: Bool, lifetime: Duration? = nil
+    ) {
+        self.lifetime = lifetime
         self.channel = channel
         self.keyExchange = keyExchange
         self.signature = signature
@@ -76,4 +96,6 @@ public enum HandshakeError: Error, Hashable, Sendable {
     /// Both sides signed their offers, and these lead to `expected` (nil: to nothing) and not to the channel that was negotiated: someone
     /// between them tampered with the negotiation.
     case downgraded(expected: ProtocolID?, negotiated: ProtocolID)
+    /// The two nodes do not fit together, which one of them saw before any cryptography.
+    case refused(HandshakeRefusal)
 }

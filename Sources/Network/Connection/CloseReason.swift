@@ -6,6 +6,8 @@ public enum CloseReason: Hashable, Sendable {
     case shutdown
     /// Nobody used it, or it had to make room for others.
     case trimmed
+    /// The session's keys were used for as long as they may be (`SecurityInfo.lifetime`).
+    case expired
     /// Another connection to the same peer takes its place.
     case supplanted
     /// The gate forbids the peer or its address.
@@ -30,7 +32,7 @@ public enum CloseReason: Hashable, Sendable {
         case .violation: 1
         case .limitReached: 0x1001
         case .supplanted: 0x1004
-        case .trimmed, .timedOut: 0x1005
+        case .trimmed, .expired, .timedOut: 0x1005
         case .shutdown: 0x1006
         case .gated: 0x1007
         case .remote(let code): code

@@ -1,7 +1,7 @@
 import Synchronization
 import WaggleBase
 
-/// Looks after the open connections from time to time: closes idle and surplus ones, and trims when there are too many.
+/// Looks after the open connections from time to time: closes idle, expired and surplus ones, and trims when there are too many.
 ///
 /// Belongs to the home loop, except for `drain`.
 final class Keeper: @unchecked Sendable {
@@ -99,6 +99,9 @@ final class Keeper: @unchecked Sendable {
         guard !entries.isEmpty else { return }
         let settings = swarm.configuration
         let now = loop.now
+        for entry in entries {
+            if let lifetime = entry.connection.security.lifetime, now - entry.openedAt >= lifetime { entry.connection.close(.expired) }
+        }
         for entry in entries where entry.connection.streamCount == 0 && !entry.connection.isClosed {
             if let since = entry.surplusSince, now - max(since, entry.connection.lastActivity) >= settings.duplicateGrace {
                 entry.connection.close(.supplanted)

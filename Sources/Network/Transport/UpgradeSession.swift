@@ -8,6 +8,8 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
     private static let largestBuffer = 66 << 10
 
     private let socket: any ByteSocket
+    private let system: any System
+    private let slowWork: SlowWork?
     private var machine: UpgradeMachine
     private let changed: Waiter
     private var isReadable = true
@@ -16,9 +18,12 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
     private var filled = 0
     private var output = Bytes()
 
-    init(_ socket: any ByteSocket, _ machine: UpgradeMachine) {
+    /// `slowWork` bounds what this upgrade may have done off the loop; nil for no bound.
+    init(_ socket: any ByteSocket, _ machine: UpgradeMachine, on system: any System, _ slowWork: SlowWork?) {
         self.socket = socket
         self.machine = machine
+        self.system = system
+        self.slowWork = slowWork
         changed = Waiter(on: socket.loop)
     }
 
@@ -44,6 +49,10 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
         var done: Upgraded?
         while true {
             try flush()
+            if let work = machine.takeWork() {
+                try await complete(work)
+                continue
+            }
             if done == nil { done = machine.finish() }
             if let done, output.isEmpty { return (done, rest) }
             if done == nil, try fill() { continue }
@@ -52,6 +61,26 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
             if !output.isEmpty, isWritable { continue }
             do { try await changed.wait() } catch { throw .cancelled }
         }
+    }
+
+    /// Has work done off the loop, if there is room for it.
+    private func complete(_ work: @escaping HandshakeWork) async throws(TransportError) {
+        var result: Bytes?
+        if slowWork?.begin() ?? true {
+            defer { slowWork?.end() }
+            do { result = try await system.offload { work() } } catch { throw .cancelled }
+        }
+        do throws(UpgradeError) {
+            try machine.complete(result)
+        } catch {
+            lastWords()
+            throw .handshake(error)
+        }
+    }
+
+    /// What a machine that threw still has to say, as far as the socket takes it.
+    private func lastWords() {
+        do { try flush() } catch {}
     }
 
     private var rest: Bytes { Bytes(UnsafeRawBufferPointer(start: input.base, count: filled).bytes) }
@@ -87,8 +116,7 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
             do throws(UpgradeError) {
                 used = try machine.receive(UnsafeRawBufferPointer(start: input.base, count: filled).bytes)
             } catch {
-                // The last words, if there are any, as far as the socket takes them.
-                do { try flush() } catch {}
+                lastWords()
                 throw .handshake(error)
             }
             if used > 0 {

@@ -18,6 +18,7 @@ public struct Upgrader: Sendable {
     /// Peers met on a post-quantum channel. One that does not know the extension which protects the negotiation is believed to have nothing
     /// better than a classical channel only as long as it was never seen to have it.
     private let proven = ChannelMemory()
+    private let slowWork = SlowWork()
 
     init(system: any System, configuration: SwarmConfiguration, router: any StreamRouter, budget: MemoryBudget) {
         self.budget = budget
@@ -37,10 +38,16 @@ public struct Upgrader: Sendable {
             return try await run(socket, role, peer, local, remote)
         } catch {
             // A refusal shall arrive; anything else need not.
-            let isRefusal = error == .handshake(.noCommonChannel) || error == .handshake(.classicalPeer)
-            socket.close(abort: !isRefusal)
+            socket.close(abort: !Upgrader.isRefusal(error))
             if case .handshake(.handshake(.wrongPeer(_, let actual))) = error { throw .wrongPeer(actual) }
             throw error
+        }
+    }
+
+    private static func isRefusal(_ error: TransportError) -> Bool {
+        switch error {
+        case .handshake(.noCommonChannel), .handshake(.classicalPeer), .handshake(.handshake(.refused)): true
+        default: false
         }
     }
 
@@ -60,7 +67,8 @@ public struct Upgrader: Sendable {
         let parameters = UpgradeParameters(
             role: role, channels: channels, muxers: muxers.map(\.protocolID), expectedPeer: peer, random: random(),
             assumesFirstChannel: assumes)
-        let session = UpgradeSession(socket, UpgradeMachine(parameters, at: socket.loop.now))
+        let session = UpgradeSession(
+            socket, UpgradeMachine(parameters, at: socket.loop.now), on: system, role == .responder ? slowWork : nil)
         let (upgraded, rest): (Upgraded, Bytes)
         do throws(TransportError) {
             (upgraded, rest) = try await session.run()

@@ -9,4 +9,7 @@ public enum UpgradeLimits {
 
     /// Peers of which is remembered that they speak the first channel, in each of two generations: about 100 bytes each.
     public static let rememberedPeers = 1024
+
+    /// Slow signatures for inbound handshakes at once. Each keeps one thread busy for about 60 ms; who comes while both are is refused.
+    public static let slowWork = 2
 }

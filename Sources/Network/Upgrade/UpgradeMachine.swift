@@ -60,12 +60,46 @@ public struct UpgradeMachine {
                 guard received <= UpgradeLimits.inputBytes else { throw .negotiation(.tooLong(bytes: UInt64(received))) }
             }
         } catch {
-            // A refusal is told; a failed handshake is not, so that nothing is revealed.
-            if case .securing = state {} else { output = [] }
-            state = .over
+            fail()
             throw error
         }
         return used
+    }
+
+    /// A refusal is told; why a handshake failed is not, so that nothing is revealed.
+    private mutating func fail() {
+        switch state {
+        case .securing: break
+        case .handshaking(var handshake):
+            output = []
+            while let bytes = handshake.next() { output.append(bytes) }
+        case .choosing, .done, .over: output = []
+        }
+        state = .over
+    }
+
+    /// Work that takes too long for a loop, once; `complete` must follow, and nothing is received before.
+    public mutating func takeWork() -> HandshakeWork? {
+        guard case .handshaking(var handshake) = state else { return nil }
+        defer { state = .handshaking(handshake) }
+        return handshake.takeWork()
+    }
+
+    /// What the work gave; nil when it could not be done.
+    public mutating func complete(_ result: Bytes?) throws(UpgradeError) {
+        guard case .handshaking(var handshake) = state else { return }
+        do throws(UpgradeError) {
+            do throws(HandshakeError) {
+                defer { state = .handshaking(handshake) }
+                try handshake.complete(result)
+            } catch {
+                throw .handshake(error)
+            }
+            try drain()
+        } catch {
+            fail()
+            throw error
+        }
     }
 
     /// The next bytes to send; nil when there are none. All that is pending comes at once.
@@ -126,13 +160,8 @@ public struct UpgradeMachine {
             }
             return used
         case .handshaking(var handshake):
-            do throws(HandshakeError) {
-                let used = try handshake.receive(input)
-                state = .handshaking(handshake)
-                return used
-            } catch {
-                throw .handshake(error)
-            }
+            defer { state = .handshaking(handshake) }
+            do throws(HandshakeError) { return try handshake.receive(input) } catch { throw .handshake(error) }
         case .choosing(var negotiation, let secured):
             return try choose(input, &negotiation, secured)
         case .done, .over:
