@@ -19,28 +19,24 @@ enum AnimicaFrame {
 
     static let headerLength = 3
 
-    /// A frame whose header is there; `content` is nil while the rest is not.
-    struct Head {
-        let kind: Kind
-        let length: Int
-        var total: Int { headerLength + length }
-    }
-
-    /// Reads the header; nil when it is not all there. Throws for a type that does not exist or is not `expected` (a refusal may come
-    /// instead of what answers a message), and for a length that no such message has.
-    static func head(_ input: RawSpan, expecting expected: Kind) throws(HandshakeError) -> Head? {
+    /// How long the frame at the start of `input` is in all, and what it is; nil when it is not all there. A frame is looked at when it is
+    /// complete: what is left unread when a connection is refused would make the kernel reset it, and the refusal be lost.
+    ///
+    /// Throws for a type that does not exist or is not `expected` (a refusal may come instead of what answers a message), and for a length
+    /// that no such message has, as soon as they are seen.
+    static func whole(_ input: RawSpan, expecting expected: Kind) throws(HandshakeError) -> (kind: Kind, total: Int)? {
         var reader = ByteReader(input)
         guard let type = reader.byte() else { return nil }
         guard let kind = Kind(rawValue: type), kind == expected || (kind == .refusal && expected != .hello) else { throw .malformed }
         guard let length = reader.integer(UInt16.self).map(Int.init) else { return nil }
         let longest =
             switch kind {
-            case .hello: AnimicaHello.longest + AnimicaMachine.keyLength
+            case .hello: AnimicaLimits.helloBytes
             case .answer, .finish: AnimicaLimits.messageBytes
             case .refusal: 1 + AnimicaLimits.refusalBytes
             }
         guard length <= longest else { throw .tooLong(bytes: length) }
-        return Head(kind: kind, length: length)
+        return reader.remaining >= length ? (kind, headerLength + length) : nil
     }
 
     /// The three bytes in front of `length` bytes of content.

@@ -37,30 +37,25 @@ struct AnimicaHello: Hashable {
 }
 
 extension AnimicaHello {
-    init(
-        version: UInt16, _ chain: UInt64, _ policyRoot: Digest256, _ kem: UInt16, _ signature: UInt16, ciphers: [UInt16]
-    ) {
-        self.init(version: version, chain: chain, policyRoot: policyRoot, kem: kem, signature: signature, ciphers: ciphers)
-    }
-
-    /// Reads what is there of a hello and compares it with `ours` on the way; nil when it is not all there. Throws as soon as a field says that
-    /// this connection will come to nothing, so a version of another layout is refused by its first two bytes.
-    static func read(_ input: RawSpan, ours: AnimicaHello) throws(HandshakeError) -> AnimicaHello? {
+    /// Reads a hello and compares it with `ours` on the way. Throws as soon as a field says that this connection will come to nothing, so a
+    /// version of another layout is refused by its first two bytes.
+    static func read(_ input: RawSpan, ours: AnimicaHello) throws(HandshakeError) -> AnimicaHello {
         var reader = ByteReader(input)
-        guard let version = reader.integer(UInt16.self) else { return nil }
+        guard let version = reader.integer(UInt16.self) else { throw .malformed }
         guard version == ours.version else { throw .refused(.init(.version, ours: "\(ours.version)", theirs: "\(version)")) }
-        guard let chain = reader.integer(UInt64.self) else { return nil }
+        guard let chain = reader.integer(UInt64.self) else { throw .malformed }
         guard chain == ours.chain else { throw .refused(.init(.chain, ours: "\(ours.chain)", theirs: "\(chain)")) }
-        guard let bytes = reader.take(Digest256.count), let root = Digest256(bytes) else { return nil }
+        guard let bytes = reader.take(Digest256.count), let root = Digest256(bytes) else { throw .malformed }
         guard root == ours.policyRoot else { throw .refused(.init(.policy, ours: "\(ours.policyRoot)", theirs: "\(root)")) }
-        guard let kem = reader.integer(UInt16.self), let signature = reader.integer(UInt16.self), let count = reader.byte() else { return nil }
-        guard count > 0, count <= AnimicaLimits.ciphers else { throw .malformed }
+        guard let kem = reader.integer(UInt16.self), let signature = reader.integer(UInt16.self), let count = reader.byte(), count > 0,
+            count <= AnimicaLimits.ciphers
+        else { throw .malformed }
         var ciphers: [UInt16] = []
         for _ in 0..<count {
-            guard let cipher = reader.integer(UInt16.self) else { return nil }
+            guard let cipher = reader.integer(UInt16.self) else { throw .malformed }
             ciphers.append(cipher)
         }
-        return AnimicaHello(version: version, chain, root, kem, signature, ciphers: ciphers)
+        return AnimicaHello(version: version, chain: chain, policyRoot: root, kem: kem, signature: signature, ciphers: ciphers)
     }
 }
 

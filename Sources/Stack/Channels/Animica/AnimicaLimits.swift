@@ -1,5 +1,9 @@
 /// Bounds of the channel `/animica/1`.
 enum AnimicaLimits {
+    /// Longest HELLO, in bytes behind the frame's header. Ours has at most 1,247; a later version may have more, and is to be told that it
+    /// is refused.
+    static let helloBytes = 2 << 10
+
     /// Longest FINISH and ANSWER, in bytes behind the frame's header: a key and a signature of SLH-DSA or ML-DSA take 8 KiB, keys and
     /// ciphertext of ML-KEM 2,272 bytes, and lists of muxers, channels and transports the rest.
     static let messageBytes = 16 << 10

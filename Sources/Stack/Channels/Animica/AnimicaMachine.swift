@@ -55,7 +55,7 @@ struct AnimicaMachine: Handshake {
     private var schedule = AnimicaSchedule()
     private var state: State
     private var cipher: RecordCipher.Algorithm?
-    /// What the responder must sign with, as its hello said; the same of the initiator.
+    /// What the other side must sign with, as its hello said.
     private var theirSignature: AlgorithmPolicy.Algorithm?
     private var output: Bytes?
     private var work: HandshakeWork?
@@ -142,30 +142,26 @@ struct AnimicaMachine: Handshake {
     }
 
     private mutating func receiveHello(_ input: RawSpan) throws(HandshakeError) -> Int {
-        // The hello is looked at as it comes: who does not fit is told so before anything is kept or computed.
-        guard let head = try AnimicaFrame.head(input, expecting: .hello) else { return 0 }
-        let there = input.extracting(min(AnimicaFrame.headerLength, input.byteCount)..<min(head.total, input.byteCount))
-        guard let hello = try AnimicaHello.read(there, ours: channel.hello) else {
-            if input.byteCount >= head.total { throw .malformed }
-            return 0
-        }
-        guard head.length == hello.encodedLength + AnimicaMachine.keyLength else { throw .malformed }
-        try choose(hello)
-        guard input.byteCount >= head.total else { return 0 }
+        guard let frame = try AnimicaFrame.whole(input, expecting: .hello) else { return 0 }
+        let content = input.extracting(AnimicaFrame.headerLength..<frame.total)
+        // All that can be refused is refused before the first key is computed.
+        let hello = try AnimicaHello.read(content, ours: channel.hello)
+        guard content.byteCount == hello.encodedLength + AnimicaMachine.keyLength else { throw .malformed }
+        let cipher = try choose(hello)
 
-        schedule.absorb(input.extracting(first: head.total))
+        schedule.absorb(input.extracting(first: frame.total))
         // Nil is a key whose coefficients are not reduced (FIPS 203, section 7.2).
-        guard let theirs = MLKEM768.EncapsulationKey(there.extracting(droppingFirst: hello.encodedLength)),
+        guard let theirs = MLKEM768.EncapsulationKey(content.extracting(droppingFirst: hello.encodedLength)),
             let made = random.encapsulate(to: theirs), let ours = random.decapsulationKey()
         else { throw .malformed }
         var answer = channel.hello
-        answer.ciphers = hello.ciphers.filter { channel.network.policy.allows(.cipher, $0) && AnimicaChannel.cipher($0) == cipher }
+        answer.ciphers = [cipher]
         try draft(.answer, [answer.encoded, made.ciphertext, ours.encapsulationKey.encoded], key: ours, mixing: made.sharedSecret)
-        return head.total
+        return frame.total
     }
 
-    /// Takes the other side's signature algorithm and, as the responder, the first of its ciphers; refuses what is not allowed.
-    private mutating func choose(_ hello: AnimicaHello) throws(HandshakeError) {
+    /// Takes the other side's signature algorithm and the first of its ciphers that is allowed; refuses what is not.
+    private mutating func choose(_ hello: AnimicaHello) throws(HandshakeError) -> UInt16 {
         let policy = channel.network.policy
         func refuse(_ ours: [UInt16], _ theirs: [UInt16]) -> HandshakeError {
             .refused(HandshakeRefusal(.algorithm, ours: AnimicaRefusal.names(ours), theirs: AnimicaRefusal.names(theirs)))
@@ -179,29 +175,23 @@ struct AnimicaMachine: Handshake {
         }
         theirSignature = signature
         cipher = algorithm
+        return id
     }
 
     // MARK: ANSWER
 
     private mutating func receiveAnswer(_ input: RawSpan, _ key: MLKEM768.DecapsulationKey) throws(HandshakeError) -> Int {
-        guard let head = try AnimicaFrame.head(input, expecting: .answer) else { return 0 }
-        if head.kind == .refusal {
-            guard let refusal = try AnimicaRefusal.read(input, head, channel) else { return 0 }
-            throw refusal
-        }
-        let there = input.extracting(min(AnimicaFrame.headerLength, input.byteCount)..<min(head.total, input.byteCount))
-        guard let hello = try AnimicaHello.read(there, ours: channel.hello) else {
-            if input.byteCount >= head.total { throw .malformed }
-            return 0
-        }
+        guard let frame = try AnimicaFrame.whole(input, expecting: .answer) else { return 0 }
+        let content = input.extracting(AnimicaFrame.headerLength..<frame.total)
+        if frame.kind == .refusal { throw try AnimicaRefusal.read(content, channel) }
+        let hello = try AnimicaHello.read(content, ours: channel.hello)
         guard hello.ciphers.count == 1 else { throw .malformed }
-        try choose(hello)
+        _ = try choose(hello)
         let openLength = hello.encodedLength + MLKEM768.ciphertextLength + AnimicaMachine.keyLength
-        guard head.length > openLength + RecordCipher.tagLength else { throw .malformed }
-        guard input.byteCount >= head.total else { return 0 }
+        guard content.byteCount > openLength + RecordCipher.tagLength else { throw .malformed }
 
         schedule.absorb(input.extracting(first: AnimicaFrame.headerLength + openLength))
-        var reader = ByteReader(there.extracting(droppingFirst: hello.encodedLength))
+        var reader = ByteReader(content.extracting(droppingFirst: hello.encodedLength))
         guard let ciphertext = reader.take(MLKEM768.ciphertextLength), let encoded = reader.take(AnimicaMachine.keyLength),
             let theirs = MLKEM768.EncapsulationKey(encoded), let secret = key.decapsulate(ciphertext), let sealed = reader.take(reader.remaining)
         else { throw .malformed }
@@ -210,23 +200,23 @@ struct AnimicaMachine: Handshake {
 
         guard let made = random.encapsulate(to: theirs) else { throw .malformed }
         try draft(.finish, [made.ciphertext], key: nil, mixing: made.sharedSecret)
-        return head.total
+        return frame.total
     }
 
     // MARK: FINISH
 
     private mutating func receiveFinish(_ input: RawSpan, _ key: MLKEM768.DecapsulationKey) throws(HandshakeError) -> Int {
-        guard let head = try AnimicaFrame.head(input, expecting: .finish) else { return 0 }
-        guard head.kind == .refusal || head.length > MLKEM768.ciphertextLength + RecordCipher.tagLength else { throw .malformed }
-        guard input.byteCount >= head.total else { return 0 }
-        if let refusal = try AnimicaRefusal.read(input, head, channel) { throw refusal }
-        let openLength = AnimicaFrame.headerLength + MLKEM768.ciphertextLength
-        schedule.absorb(input.extracting(first: openLength))
-        guard let secret = key.decapsulate(input.extracting(AnimicaFrame.headerLength..<openLength)), let cipher else { throw .malformed }
+        guard let frame = try AnimicaFrame.whole(input, expecting: .finish) else { return 0 }
+        let content = input.extracting(AnimicaFrame.headerLength..<frame.total)
+        if frame.kind == .refusal { throw try AnimicaRefusal.read(content, channel) }
+        guard content.byteCount > MLKEM768.ciphertextLength + RecordCipher.tagLength, let cipher else { throw .malformed }
+
+        schedule.absorb(input.extracting(first: AnimicaFrame.headerLength + MLKEM768.ciphertextLength))
+        guard let secret = key.decapsulate(content.extracting(first: MLKEM768.ciphertextLength)) else { throw .malformed }
         schedule.mix(secret)
-        try receiveCredentials(input.extracting(openLength..<head.total), from: .initiator)
+        try receiveCredentials(content.extracting(droppingFirst: MLKEM768.ciphertextLength), from: .initiator)
         state = .complete(cipher)
-        return head.total
+        return frame.total
     }
 
     // MARK: Credentials

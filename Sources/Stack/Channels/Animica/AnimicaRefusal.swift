@@ -19,10 +19,9 @@ enum AnimicaRefusal {
         return Bytes([AnimicaFrame.Kind.refusal.rawValue, 0, UInt8(truncatingIfNeeded: 1 + bytes.count), reason.rawValue] + bytes.array)
     }
 
-    /// The error that a refusal at the start of `input` stands for; nil when the message is another one or not complete.
-    static func read(_ input: RawSpan, _ head: AnimicaFrame.Head, _ channel: AnimicaChannel) throws(HandshakeError) -> HandshakeError? {
-        guard head.kind == .refusal, input.byteCount >= head.total else { return nil }
-        var reader = ByteReader(input.extracting(AnimicaFrame.headerLength..<head.total))
+    /// The error that the content of a refusal stands for.
+    static func read(_ content: RawSpan, _ channel: AnimicaChannel) throws(HandshakeError) -> HandshakeError {
+        var reader = ByteReader(content)
         guard let code = reader.byte(), let reason = HandshakeRefusal.Reason(rawValue: code) else { throw .malformed }
         let ours: String
         var theirs = "unknown"
