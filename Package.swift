@@ -91,6 +91,7 @@ let package = Package(
         tests("Runtime", ["WaggleRuntime", "WaggleSimulation", "WaggleStack", "WaggleTestSupport"]),
         tests("Network", ["WaggleNetwork", "WaggleStack", "WaggleSimulation"]),
         tests("Security", ["WaggleAssembly", "WaggleSimulation"]),
+        tests("Animica", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
         tests("Kademlia", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),

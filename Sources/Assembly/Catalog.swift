@@ -10,7 +10,9 @@ public enum Catalog {
     ]
 
     /// Ways to secure a connection, best first.
-    public static func channels(_ keys: NoiseKeys) -> [any SecureChannel] { ChannelCatalog.all(keys) }
+    public static func channels(
+        _ keys: NoiseKeys, chain: AnimicaChannel? = nil, _ place: ChannelCatalog.ChainPlace = .first
+    ) -> [any SecureChannel] { ChannelCatalog.all(keys, chain: chain, place) }
 
     /// Ways to carry many streams on one connection, best first.
     package static let muxers: [any Muxer] = [

@@ -36,7 +36,11 @@ public final class Node: Sendable {
         self.system = system
         let key = try configuration.identity ?? Node.generateKey(system)
         let identity = LocalIdentity(key)
-        let channels = try configuration.channels?(identity) ?? Catalog.channels(NoiseKeys(identity: identity, secret: Node.secret(system)))
+        let chain = try configuration.chain.map { try $0.channel(identity) }
+        let channels =
+            try configuration.channels?(identity)
+            ?? Catalog.channels(
+                NoiseKeys(identity: identity, secret: Node.secret(system)), chain: chain, configuration.chain?.place ?? .first)
         var settings = SwarmConfiguration(channels: channels, muxers: Catalog.muxers)
         settings.policy = configuration.policy
         settings.limits = configuration.limits

@@ -36,6 +36,8 @@ public struct NodeConfiguration: Sendable {
     package var channels: (@Sendable (LocalIdentity) -> [any SecureChannel])?
     /// Which channels may be used.
     public var policy = SecurityPolicy.prefer
+    /// The chain network that the node belongs to; nil for none.
+    public var chain: ChainConfiguration?
     public var limits = SwarmLimits()
     /// Who may connect.
     public var gate = ConnectionGate.Rules()

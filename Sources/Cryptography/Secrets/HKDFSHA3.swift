@@ -28,7 +28,7 @@ struct HMACSHA3: Sendable {
         inner = HMACSHA3.absorb(block, 0x3636_3636_3636_3636)
         outer = HMACSHA3.absorb(block, 0x5c5c_5c5c_5c5c_5c5c)
         running = inner
-        wipe(&block)
+        WaggleCryptography.wipe(&block)
     }
 
     private static func sponge() -> KeccakSponge { KeccakSponge(rate: blockLength, domain: .sha3) }

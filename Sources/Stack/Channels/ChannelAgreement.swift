@@ -20,7 +20,7 @@ extension HandshakeParameters {
         let ours = configuredChannels
         guard !theirs.isEmpty, !ours.isEmpty else { return false }
         let (dialer, listener) = role == .initiator ? (ours, theirs) : (theirs, ours)
-        let expected = dialer.first { listener.contains($0) }
+        let expected = NoiseTranscript.expected(dialer: dialer, listener: listener)
         guard expected == negotiated else { throw .downgraded(expected: expected, negotiated: negotiated) }
         return true
     }

@@ -255,9 +255,10 @@ struct AnimicaMachine: Handshake {
         var plaintext = ByteWriter(capacity: draft.credentials.count + signature.count)
         plaintext.write(draft.credentials)
         plaintext.write(signature)
+        let bytes = plaintext.finish()
         let sealing = schedule.sealing(parameters.role, algorithm)
         let sealed = schedule.hash.withUnsafeBytes {
-            sealing.cipher.seal(plaintext.finish().span, authenticating: $0.bytes, nonce: sealing.nonce)
+            sealing.cipher.seal(bytes.span, authenticating: $0.bytes, nonce: sealing.nonce)
         }
         schedule.absorb(sealed.span)
         var frame = ByteWriter(capacity: draft.open.count + sealed.count)

@@ -1,4 +1,5 @@
 import WaggleBase
+import WaggleCryptography
 import WaggleNetwork
 
 /// The REFUSAL of `/animica/1`: why the open hellos do not fit, so that both sides know. It is not authenticated and changes nothing but the

@@ -112,19 +112,6 @@ struct NoiseMachine: Handshake {
         }
         let transcriptVerified = try NoiseTranscript.verify(
             payload, hash, signedBy: verified.key, negotiated: channel.protocolID, parameters)
-        remote = Remote(verified: verified, muxer: try chooseMuxer(payload.muxers), transcriptVerified: transcriptVerified)
-    }
-
-    /// The initiator's first muxer that the responder speaks too; nil when one side names none.
-    private func chooseMuxer(_ theirs: [ProtocolID]) throws(HandshakeError) -> ProtocolID? {
-        let ours = parameters.muxers
-        guard !ours.isEmpty, !theirs.isEmpty else { return nil }
-        let muxer =
-            switch parameters.role {
-            case .initiator: ours.first { theirs.contains($0) }
-            case .responder: theirs.first { ours.contains($0) }
-            }
-        guard let muxer else { throw .noCommonMuxer }
-        return muxer
+        remote = Remote(verified: verified, muxer: try parameters.muxer(offered: payload.muxers), transcriptVerified: transcriptVerified)
     }
 }

@@ -54,16 +54,9 @@ enum NoiseTranscript {
     static func verify(
         _ payload: NoisePayload, _ hash: Digest256, signedBy key: PublicKey, negotiated: ProtocolID, _ parameters: HandshakeParameters
     ) throws(HandshakeError) -> Bool {
-        let ours = parameters.configuredChannels
-        guard !payload.channels.isEmpty, !ours.isEmpty else { return false }
+        guard !payload.channels.isEmpty, !parameters.configuredChannels.isEmpty else { return false }
         guard let signed = signedBytes(hash, payload.channels) else { throw .malformed }
         guard key.verify(payload.transcriptSignature, of: signed) else { throw .notAuthentic }
-        let expected =
-            switch parameters.role {
-            case .initiator: expected(dialer: ours, listener: payload.channels)
-            case .responder: expected(dialer: payload.channels, listener: ours)
-            }
-        guard expected == negotiated else { throw .downgraded(expected: expected, negotiated: negotiated) }
-        return true
+        return try parameters.verifyNegotiation(offered: payload.channels, negotiated: negotiated)
     }
 }
