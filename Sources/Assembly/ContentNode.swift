@@ -9,6 +9,8 @@ public final class ContentNode: Sendable {
     public let system: any System
     public let repository: Repository
     public let identity: LocalIdentity
+    /// The node's keys by name, its own among them as `self`.
+    public let keystore: Keystore
     /// The network; nil for a repository that was opened without one.
     public let online: Online?
 
@@ -26,6 +28,7 @@ public final class ContentNode: Sendable {
         self.system = system
         self.repository = repository
         self.identity = identity
+        keystore = Keystore(at: repository.path, own: identity, on: system)
         self.online = online
     }
 

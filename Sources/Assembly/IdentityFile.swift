@@ -33,12 +33,8 @@ public enum IdentityFile {
 
     static func path(_ repository: String) -> String { "\(repository)/identity" }
 
-    /// Makes an Ed25519 key from the system's randomness and stores it.
-    public static func create(in repository: String, on system: any System) throws(IdentityFileError) -> LocalIdentity {
-        let key: IdentityKeyPair
-        do { key = try IdentityKeyPair(ed25519Seed: SecureBytes(system.randomBytes(Ed25519.keyLength))) } catch {
-            throw .unreadable(path: path(repository))
-        }
+    /// Stores a node's key, in place of one that is there.
+    public static func store(_ key: IdentityKeyPair, in repository: String, on system: any System) throws(IdentityFileError) -> LocalIdentity {
         let text = key.encoded.withUnsafeBytes { Multibase.base64pad.encode($0, prefixed: false) } + "\n"
         do {
             try system.files.makeDirectory(repository, mode: 0o700)

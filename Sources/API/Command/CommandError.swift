@@ -1,3 +1,4 @@
+import WaggleAssembly
 import WaggleBase
 import WaggleContent
 import WaggleFormats
@@ -34,6 +35,7 @@ extension CommandError {
         case let error as CommandError: self = error
         case is CancellationError: self.init("context canceled")
         case let error as FileError: self.init(error.sentence)
+        case KeystoreError.file(let error): self.init(error.sentence)
         case let error as StoreError: self.init(error.sentence)
         case BlockStoreError.notFound(let cid): self.init("block was not found locally (offline): ipld: could not find \(cid)")
         case let error as PinError: self.init("pin: \(error)")

@@ -47,7 +47,7 @@ enum ConfigCommands {
         if key.lowercased() == "identity.peerid" {
             let known = try session.configuration.peerID
             guard let text = value.string, let own = known.flatMap({ PeerText.parse($0) }), PeerText.parse(text) == own else {
-                throw CommandError("Identity.PeerID follows from the node's private key and cannot be set to another value; a new key ('ipfs key rotate' in Kubo) takes a new repository here")
+                throw CommandError("Identity.PeerID follows from the node's private key and cannot be set to another value; '\(session.programName) key rotate' makes a new key")
             }
             value = .string(own.description)
         }

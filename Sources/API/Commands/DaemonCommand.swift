@@ -41,7 +41,7 @@ enum DaemonCommand {
             let given = try request.string("init-config").map { file in
                 try Configuration(parsing: try console.files.read(file, limit: Repository.configurationLimit), path: file)
             }
-            try await InitCommand.create(at: path, profiles: request.string("init-profile"), given: given, session: session)
+            try await InitCommand.create(at: path, KeyChoice(type: "ed25519", size: nil), profiles: request.string("init-profile"), given: given, session: session)
         }
         let daemon = try await Daemon.start(request, path: path, console: console, system: session.system, programName: session.programName)
         try await daemon.run()

@@ -41,7 +41,7 @@ package enum Commands {
     ]
     private static let network: [Command] = [
         DaemonCommand.command, IDCommand.command, SwarmCommands.command, PingCommand.command, BitswapCommands.command,
-        BootstrapCommands.command, ShutdownCommand.command,
+        BootstrapCommands.command, KeyCommands.command, ShutdownCommand.command,
     ]
     private static let tools: [Command] = [
         ConfigCommands.command, VersionCommand.command, CommandsCommand.command, CIDCommands.command, MultibaseCommands.command, LogCommands.command,

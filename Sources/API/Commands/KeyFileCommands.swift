@@ -1,0 +1,126 @@
+import WaggleAssembly
+import WaggleBase
+import WaggleContent
+import WaggleCryptography
+import WaggleFormats
+import WaggleNetwork
+
+/// `key export` and `key import`: keys as files of their own.
+enum KeyFileCommands {
+    /// How a key is written outside the keystore.
+    private enum Form: String, CaseIterable {
+        case libp2p = "libp2p-protobuf-cleartext"
+        case pem = "pem-pkcs8-cleartext"
+
+        static var names: String { "\(libp2p.rawValue) or \(pem.rawValue)" }
+
+        var fileExtension: String { self == .pem ? "pem" : "key" }
+    }
+
+    static let export = Command(
+        "export", "Export a keypair",
+        description: """
+            Exports a named key to a file that only its owner can read: './<key-name>.key', or where '--output=<path>' says. The key is not encrypted.
+
+            With '--format=pem-pkcs8-cleartext' it is PKCS#8, which other programs read: RSA, Ed25519 and elliptic curves with every OpenSSL, ML-DSA
+            (RFC 9881, by its seed) and SLH-DSA (RFC 9909) with OpenSSL 3.5 and newer. A key's PeerID follows from its libp2p form, which PKCS#8 does not
+            hold: an ML-DSA key comes back from PKCS#8 in the form of libp2p's RFC 0004.
+            """,
+        example: """
+            > waggle key export testkey --format=pem-pkcs8-cleartext -o privkey.pem
+            > openssl pkey -in privkey.pem -pubout > pubkey.pem
+            """,
+        arguments: [.string("name", "name of key to export", input: true)],
+        options: [
+            .string("output", "o", about: "The path where the output should be stored."),
+            .string("format", "f", about: "The format of the exported private key, \(Form.names).", default: Form.libp2p.rawValue),
+        ],
+        // Reading takes no lock, so a running daemon does not stand in the way, and a key never travels over the API.
+        place: .client, needs: .configuration
+    ) { request, session, _ in
+        guard let console = session.console else { throw CommandError("keys are exported on the command line only") }
+        let name = request.arguments[0]
+        guard name != Keystore.ownName else { throw CommandError("cannot export key with name 'self'") }
+        let format = request.string("format") ?? ""
+        guard let form = Form(rawValue: format) else { throw CommandError("unrecognized export format: \(format)") }
+        let key: IdentityKeyPair
+        do { key = try Keystore(at: session.repositoryPath, own: nil, on: session.system).key(named: name) } catch KeystoreError.missing {
+            throw CommandError("key with name '\(name)' doesn't exist")
+        }
+        let bytes = form == .pem ? key.pem : key.encoded
+        let output = request.string("output") ?? ""
+        let file = output.isEmpty ? try fileName(name, form) : output
+        try write(bytes, to: file.hasPrefix("/") ? file : "\(console.workingDirectory)/\(file)", console.files)
+    }
+
+    /// The last part of the name, so that a name with slashes stays in this directory.
+    private static func fileName(_ name: String, _ form: Form) throws(CommandError) -> String {
+        guard let last = "\(name).\(form.fileExtension)".split(separator: "/").last else { throw CommandError("--output is needed for this name") }
+        return String(last)
+    }
+
+    private static func write(_ bytes: SecureBytes, to path: String, _ files: any FileSystem) throws {
+        // A file that others could read before must not stay so.
+        if let status = try files.status(path), status.kind == .file { try files.setStatus(path, mode: 0o600, modified: nil) }
+        let file = try files.create(path, mode: 0o600, exclusive: false)
+        defer { file.close() }
+        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+    }
+
+    static let importing = Command(
+        "import", "Import a key and prints imported key id",
+        description: """
+            Imports a key and stores it under the provided name.
+
+            By default, the key is assumed to be in 'libp2p-protobuf-cleartext' format. Keys of other programs come in as PEM with
+            '--format=pem-pkcs8-cleartext': ML-DSA by its seed, its expanded form or both, which must belong together.
+            """,
+        example: """
+            > openssl genpkey -algorithm ML-DSA-65 > mldsa.pem
+            > waggle key import future -f pem-pkcs8-cleartext mldsa.pem
+            """,
+        arguments: [.string("name", "name to associate with key in keychain"), .file("key", "key provided by generate or export")],
+        options: [
+            KeyText.option, .string("format", "f", about: "The format of the private key to import, \(Form.names).", default: Form.libp2p.rawValue),
+            .flag("allow-any-key-type", about: "Allow importing any key type.", default: false),
+        ],
+        text: { value, _ in "\(value["Id"]?.string ?? "")\n" }
+    ) { request, session, emitter in
+        let name = request.arguments[0]
+        guard name != Keystore.ownName else { throw CommandError("cannot import key with name 'self'") }
+        let show = try KeyText(request)
+        let format = request.string("format") ?? ""
+        guard let form = Form(rawValue: format) else { throw CommandError("unrecognized import format: \(format)") }
+        guard let files = request.files, try await files.next() != nil else { throw CommandError.client("file argument 'key' is required") }
+        let data = try await files.readAll(limit: .bytes(KeyLimits.pemLength))
+        let key = try read(data, form)
+        guard request.flag("allow-any-key-type") || KeyChoice.kinds.contains(key.publicKey.kind) else {
+            let known = KeyChoice.kinds.map(\.name).joined(separator: ", ")
+            throw CommandError(
+                "key type \(key.publicKey.kind) is not allowed to be imported, only \(known); use flag --allow-any-key-type if you are sure of what you're doing")
+        }
+        try session.node.keystore.add(key, named: name)
+        try await emitter.emitOnce(KeyCommands.entry(name, show(key)))
+    }
+
+    private static func read(_ data: Bytes, _ form: Form) throws(CommandError) -> IdentityKeyPair {
+        let block = PEM.decode(data.span)
+        do {
+            switch form {
+            case .libp2p: return try IdentityKeyPair(decoding: data.span)
+            case .pem:
+                guard let block else { throw CommandError("PEM block not found in input data") }
+                guard block.label == PEM.privateKey else { throw CommandError("expected PRIVATE KEY type in PEM block but got: \(block.label)") }
+                return try IdentityKeyPair(pkcs8: block.contents)
+            }
+        } catch let error as CommandError {
+            throw error
+        } catch {
+            guard form == .libp2p else { throw CommandError("parsing PKCS8 format: \(error)") }
+            guard block == nil else {
+                throw CommandError("unexpected PEM block for format=\(Form.libp2p.rawValue): try again with format=\(Form.pem.rawValue)")
+            }
+            throw CommandError("unable to unmarshall format=\(Form.libp2p.rawValue): \(error)")
+        }
+    }
+}

@@ -1,0 +1,14 @@
+import WaggleBase
+import WaggleCryptography
+
+extension IdentityKeyPair {
+    /// A new key of `kind` from the system's randomness; RSA from libcrypto's, with `bits` of modulus.
+    ///
+    /// Runs off the loops: SLH-DSA takes 10 ms, RSA with 4096 bits seconds.
+    public static func generate(_ kind: KeyKind, bits: Int = RSALimits.bits.lowerBound, on system: any System) async throws -> IdentityKeyPair {
+        let random = SecureBytes(count: kind.randomLength) { system.fillRandom($0) }
+        return try await system.offload {
+            kind == .rsa ? try IdentityKeyPair(generatingRSA: bits) : try IdentityKeyPair(generating: kind, random: random)
+        }
+    }
+}
