@@ -103,21 +103,4 @@ import WaggleCryptography
         #expect(!isAccepted { $0[ends + 1] = UInt8(first - 1) })
         if signature[ends + 5] < 55 { #expect(!isAccepted { $0[ends - 1] = 1 }) }
     }
-
-    // libcrypto has ML-DSA from OpenSSL 3.5 on.
-
-    static let libcryptoHasMLDSA = LibcryptoSignature.isKnown("ML-DSA-65")
-
-    @Test(.enabled(if: libcryptoHasMLDSA), arguments: sets)
-    func agreesWithLibcrypto(parameters: MLDSA.Parameters) throws {
-        for number: UInt64 in 1...8 {
-            let key = try #require(MLDSA.PrivateKey(seed: seed(number), parameters))
-            let theirs = try #require(LibcryptoSignature(parameters.name, privateKey: key.expanded.revealed))
-            let verifier = try #require(LibcryptoSignature(parameters.name, publicKey: key.publicKey.encoded))
-            let signed = Bytes(pseudorandom: Int(number) * 50, seed: number)
-            #expect(verifier.verify(try #require(key.sign(signed, randomness: seed(number + 9))), signed))
-            let signature = try #require(theirs.sign(signed))
-            #expect(key.publicKey.verify(signature, of: signed))
-        }
-    }
 }

@@ -53,19 +53,4 @@ import WaggleCryptography
         let stored = try #require(SLHDSA.PrivateKey(key.encoded, parameters))
         #expect(stored.publicKey == key.publicKey && stored.sign(message) == key.sign(message))
     }
-
-    // libcrypto has SLH-DSA from OpenSSL 3.5 on.
-
-    static let libcryptoHasSLHDSA = LibcryptoSignature.isKnown("SLH-DSA-SHAKE-128s")
-
-    @Test(.enabled(if: libcryptoHasSLHDSA), arguments: SLHDSA.Parameters.all)
-    func agreesWithLibcrypto(parameters: SLHDSA.Parameters) throws {
-        let key = try #require(SLHDSA.PrivateKey(seed: seed(parameters, 7), parameters))
-        let theirs = try #require(LibcryptoSignature(parameters.name, privateKey: key.encoded.revealed))
-        let verifier = try #require(LibcryptoSignature(parameters.name, publicKey: key.publicKey.encoded))
-        #expect(verifier.verify(try #require(key.sign(message)), message))
-        // The small sets take seconds there.
-        guard parameters.name.hasSuffix("f") || parameters == .shake128s else { return }
-        #expect(key.publicKey.verify(try #require(theirs.sign(message)), of: message))
-    }
 }

@@ -43,8 +43,11 @@ extension MLKEM768 {
         public let encapsulationKey: EncapsulationKey
         let secret: PolynomialVector
         let z: SecureBytes
+        /// The same key inside libcrypto, where its implementation was chosen when the key was read.
+        let libcrypto: LibcryptoKey?
 
-        init(secret: PolynomialVector, encapsulationKey: EncapsulationKey, z: SecureBytes) {
+        init(secret: PolynomialVector, encapsulationKey: EncapsulationKey, z: SecureBytes, libcrypto: LibcryptoKey? = nil) {
+            self.libcrypto = libcrypto
             self.secret = secret
             self.encapsulationKey = encapsulationKey
             self.z = z
@@ -63,7 +66,8 @@ extension MLKEM768 {
                 let start = bytes.octets.unsafelyUnwrapped
                 for row in 0..<MLKEM768.rank { _ = ck_mlkem_decode12(secret.pointer + row * MLKEM768.degree, start + row * 384) }
             }
-            self.init(secret: secret, encapsulationKey: key, z: SecureBytes(bytes.extracting(2368..<2400)))
+            let other = PostQuantum.usesLibcrypto(MLKEM768.name) ? LibcryptoKey(MLKEM768.name, privateKey: SecureBytes(bytes)) : nil
+            self.init(secret: secret, encapsulationKey: key, z: SecureBytes(bytes.extracting(2368..<2400)), libcrypto: other)
         }
 
         public init?(_ bytes: SecureBytes) { self.init(bytes.span) }

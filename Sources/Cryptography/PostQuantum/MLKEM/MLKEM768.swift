@@ -41,6 +41,7 @@ public enum MLKEM768 {
     /// A new key pair (algorithm 16) from two secret random seeds of 32 bytes; nil for any other length.
     public static func generate(d: SecureBytes, z: SecureBytes) -> DecapsulationKey? {
         guard d.count == seedLength, z.count == seedLength else { return nil }
+        if PostQuantum.usesLibcrypto(name) { return generateInLibcrypto(d, z) }
         var seeds = hashToPair(d.span, suffix: UInt8(rank))
         defer { wipe(&seeds) }
         let workspace = Workspace()
@@ -73,6 +74,9 @@ public enum MLKEM768 {
     /// A shared secret for the owner of `key` (algorithm 17) from a secret random seed of 32 bytes; nil for any other length.
     public static func encapsulate(to key: EncapsulationKey, m: SecureBytes) -> Encapsulation? {
         guard m.count == seedLength else { return nil }
+        if PostQuantum.usesLibcrypto(name), let other = LibcryptoKey(name, publicKey: key.encoded) {
+            return other.encapsulate(m).map { Encapsulation(ciphertext: $0.ciphertext, sharedSecret: $0.sharedSecret) }
+        }
         let workspace = Workspace()
         var pair = hashToPair(m.span, key.digest)
         defer { wipe(&pair) }
@@ -93,6 +97,7 @@ public enum MLKEM768 {
     /// A ciphertext that was not made for this key gives a secret that nobody else knows, in the same time (implicit rejection).
     public static func decapsulate(_ ciphertext: RawSpan, with key: DecapsulationKey) -> SecureBytes? {
         guard ciphertext.byteCount == ciphertextLength else { return nil }
+        if let other = key.libcrypto { return other.decapsulate(Bytes(ciphertext)) }
         let workspace = Workspace()
         var message = Seed.zero
         defer { wipe(&message) }
@@ -124,6 +129,16 @@ public enum MLKEM768 {
                 }
             }
         }
+    }
+
+    static let name = "ML-KEM-768"
+
+    private static func generateInLibcrypto(_ d: SecureBytes, _ z: SecureBytes) -> DecapsulationKey? {
+        let seed = SecureBytes(count: 2 * seedLength) { output in
+            d.withUnsafeBytes { output.copyMemory(from: $0) }
+            z.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: output[seedLength...]).copyMemory(from: $0) }
+        }
+        return LibcryptoKey(name, seed: seed)?.privateKey.flatMap { DecapsulationKey($0) }
     }
 
     /// Thirty-two bytes held in place.

@@ -10,6 +10,8 @@ extension MLDSA {
         public let expanded: SecureBytes
         public let publicKey: PublicKey
         let polynomials: ExpandedKey
+        /// The same key inside libcrypto, where its implementation was chosen when the key was made.
+        let libcrypto: LibcryptoKey?
 
         public var parameters: Parameters { publicKey.parameters }
 
@@ -99,6 +101,7 @@ extension MLDSA {
                 ck_mldsa_ntt(expandedKey.second(row))
                 ck_mldsa_ntt(expandedKey.low(row))
             }
+            libcrypto = PostQuantum.usesLibcrypto(parameters.name) ? LibcryptoKey(parameters.name, privateKey: expanded) : nil
             self.seed = seed
             self.publicKey = publicKey
             polynomials = expandedKey

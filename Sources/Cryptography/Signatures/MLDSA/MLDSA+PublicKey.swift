@@ -61,7 +61,7 @@ extension MLDSA {
         /// The 64 bytes that stand for a message under this key; nil when the context has over 255 bytes.
         public func representative(of message: Bytes, context: Bytes = Bytes()) -> Bytes? {
             guard let context = SignatureContext(context, isPreHashed: false) else { return nil }
-            return withUnsafeBytes(of: MLDSA.representative(digest, context.prefix, message)) { Bytes(RawSpan(_unsafeBytes: $0)) }
+            return MLDSA.bytes(MLDSA.representative(digest, context.prefix, message))
         }
 
         public static func == (left: PublicKey, right: PublicKey) -> Bool {

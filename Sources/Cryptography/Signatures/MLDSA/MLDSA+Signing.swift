@@ -39,7 +39,11 @@ extension MLDSA.PrivateKey {
     }
 
     private func sign(_ representative: MLDSA.Representative, _ randomness: SecureBytes?) -> Bytes? {
-        attempt(representative, randomness)?.signature
+        if let libcrypto {
+            guard randomness.map({ $0.count == MLDSA.seedLength }) ?? true else { return nil }
+            return libcrypto.sign(.representative(MLDSA.bytes(representative)), randomness: randomness)
+        }
+        return attempt(representative, randomness)?.signature
     }
 
     private func attempt(_ representative: MLDSA.Representative, _ randomness: SecureBytes?) -> (signature: Bytes, attempts: Int)? {
@@ -172,6 +176,9 @@ extension MLDSA.PublicKey {
     /// Algorithm 8. Everything in it is public.
     func verify(_ signature: Bytes, _ representative: MLDSA.Representative) -> Bool {
         guard signature.count == parameters.signatureLength else { return false }
+        if PostQuantum.usesLibcrypto(parameters.name), let key = LibcryptoKey(parameters.name, publicKey: encoded) {
+            return key.verify(signature, of: .representative(MLDSA.bytes(representative)))
+        }
         return signature.withUnsafeBytes { signature in
             encoded.withUnsafeBytes { key in
                 verify(signature.octets.unsafelyUnwrapped, key.octets.unsafelyUnwrapped, representative)

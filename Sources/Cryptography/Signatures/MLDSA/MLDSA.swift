@@ -62,6 +62,10 @@ public enum MLDSA {
         return result
     }
 
+    static func bytes(_ representative: Representative) -> Bytes {
+        withUnsafeBytes(of: representative) { Bytes(RawSpan(_unsafeBytes: $0)) }
+    }
+
     /// Reads a representative; nil unless it has 64 bytes.
     static func representative(_ bytes: Bytes) -> Representative? {
         guard bytes.count == representativeLength else { return nil }

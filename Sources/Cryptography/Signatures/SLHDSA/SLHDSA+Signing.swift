@@ -27,6 +27,9 @@ extension SLHDSA.PrivateKey {
     private func sign(_ parts: [Bytes], _ randomness: SecureBytes?) -> Bytes? {
         let n = parameters.hashLength
         guard randomness.map({ $0.count == parameters.randomnessLength }) ?? true else { return nil }
+        if PostQuantum.usesLibcrypto(parameters.name), let key = LibcryptoKey(parameters.name, privateKey: encoded) {
+            return key.sign(.encoded(SLHDSA.joined(parts)), randomness: randomness)
+        }
         return encoded.withUnsafeBytes { key in
             let secret = UnsafeRawBufferPointer(rebasing: key[n..<2 * n])
             let publicSeed = UnsafeRawBufferPointer(rebasing: key[2 * n..<3 * n])
@@ -64,6 +67,12 @@ extension SLHDSA.PrivateKey {
 }
 
 extension SLHDSA {
+    fileprivate static func joined(_ parts: [Bytes]) -> Bytes {
+        var writer = ByteWriter(capacity: parts.reduce(0) { $0 + $1.count })
+        for part in parts { writer.write(part) }
+        return writer.finish()
+    }
+
     /// The tree and the leaf that sign in each layer, lowest first (algorithm 12).
     fileprivate static func places(_ selection: Selection, _ parameters: Parameters) -> [(tree: UInt64, leaf: UInt32)] {
         var place = (tree: selection.tree, leaf: selection.leaf)
@@ -100,6 +109,9 @@ extension SLHDSA.PublicKey {
     private func verify(_ signature: Bytes, _ parts: [Bytes]) -> Bool {
         let n = parameters.hashLength
         guard signature.count == parameters.signatureLength else { return false }
+        if PostQuantum.usesLibcrypto(parameters.name), let key = LibcryptoKey(parameters.name, publicKey: encoded) {
+            return key.verify(signature, of: .encoded(SLHDSA.joined(parts)))
+        }
         let digest = parameters.digest(signature.prefix(n), publicKey: encoded, parts)
         let selection = SLHDSA.Selection(digest, parameters)
         return signature.withUnsafeBytes { signature in
