@@ -1,5 +1,6 @@
 import WaggleBase
 import WaggleContent
+import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
 import WaggleServices
@@ -39,6 +40,8 @@ public final class ContentNode: Sendable {
     ) async throws -> ContentNode {
         let repository = try Repository.open(path, on: system)
         do {
+            // Before there are keys: they keep what they are made with.
+            if let implementation = network?.postQuantum { PostQuantum.use(implementation) }
             let identity = try IdentityFile.load(from: path, expecting: expectedPeer, on: system)
             guard var configuration = network else {
                 return ContentNode(system: system, repository: repository, identity: identity, online: nil)

@@ -34,6 +34,7 @@ public final class Node: Sendable {
     public init(_ configuration: NodeConfiguration, on system: some System, store: (any KeyValueStore)? = nil) async throws {
         self.configuration = configuration
         self.system = system
+        if let implementation = configuration.postQuantum { PostQuantum.use(implementation) }
         let key = try configuration.identity ?? Node.generateKey(system)
         let identity = LocalIdentity(key)
         let chain = try configuration.chain.map { try $0.channel(identity) }

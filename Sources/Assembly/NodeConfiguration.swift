@@ -38,6 +38,8 @@ public struct NodeConfiguration: Sendable {
     public var policy = SecurityPolicy.prefer
     /// The chain network that the node belongs to; nil for none.
     public var chain: ChainConfiguration?
+    /// Who computes the post-quantum primitives, for the whole process; nil leaves that as it is.
+    public var postQuantum: PostQuantum.Implementation?
     public var limits = SwarmLimits()
     /// Who may connect.
     public var gate = ConnectionGate.Rules()

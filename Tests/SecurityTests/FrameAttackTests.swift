@@ -158,6 +158,12 @@ import WaggleSimulation
             _ = try? await near.connect(tampered)
             #expect(near.connections.isEmpty)
             #expect(events.failures.contains(.handshake(.downgraded(expected: "/noise-mlkem768-hfs/0.2.0", negotiated: "/noise"))))
+            let report = await near.metrics.collect()
+            #expect(report.value("waggle_security_downgrades_total", ["dir": "outbound"]) == 1)
+            for (channel, kem) in [("/noise", "X25519"), ("/noise-mlkem768-hfs/0.2.0", "X25519+ML-KEM-768")] {
+                let labels: KeyValuePairs = ["channel": channel, "kem": kem, "signature": "Ed25519", "verified": "no"]
+                #expect(report.value("waggle_security_connections_total", labels) == 1)
+            }
             await relay.close()
             await near.close()
             await far.close()

@@ -13,7 +13,7 @@ enum SwarmCommands {
 
     private static let peers = Command(
         "peers", "List peers with open connections.",
-        description: "Lists the peers this node is connected to. With '-v' also the channel, what it agreed on its keys with, and the latency.",
+        description: "Lists the peers this node is connected to. With '-v' also the latency and how each connection is secured: the channel, what its keys were agreed on with, the peer's signature, and whether both sides verified what they offered (other implementations do not know how, so theirs are unverified).",
         example: "> waggle swarm peers -v",
         options: [
             .flag("verbose", "v", about: "display all extra information"),
@@ -57,6 +57,7 @@ enum SwarmCommands {
             row["Security"] = [
                 "Channel": .string(connection.security.channel.text), "KeyExchange": .string(connection.security.keyExchange),
                 "Signature": .string(connection.security.signature), "PostQuantum": .bool(connection.security.isPostQuantum),
+                "TranscriptVerified": .bool(connection.security.transcriptVerified),
             ]
         }
         return row
@@ -68,7 +69,8 @@ enum SwarmCommands {
         if let direction = row["Direction"]?.integer, direction > 0 { text += direction == 1 ? " inbound" : " outbound" }
         text += "\n"
         if let security = row["Security"] {
-            text += "  \(security["Channel"]?.string ?? "") \(security["KeyExchange"]?.string ?? "") \(security["Signature"]?.string ?? "")\n"
+            text += "  \(security["Channel"]?.string ?? "") \(security["KeyExchange"]?.string ?? "") \(security["Signature"]?.string ?? "")"
+            text += security["TranscriptVerified"]?.bool == true ? " verified\n" : " unverified\n"
         }
         if let reputation = row["Reputation"] {
             text += "  misbehaved \(reputation["Offences"]?.integer ?? 0) times, \(reputation["Score"]?.string ?? "0") points (\(TerminalText.visible(reputation["LastOffence"]?.string ?? "")))\n"

@@ -66,6 +66,7 @@ package struct Configuration: Hashable, Sendable {
     package var bootstrap: [String] { strings("Bootstrap") }
     package var addressFilters: [String] { strings("Swarm.AddrFilters") }
     package var securityPolicy: String { self["Waggle.Security"]?.string ?? "prefer" }
+    package var postQuantum: String { self["Waggle.PostQuantum"]?.string ?? "waggle" }
     package var lowWater: Int { Int(self["Swarm.ConnMgr.LowWater"]?.integer ?? 160) }
     package var highWater: Int { Int(self["Swarm.ConnMgr.HighWater"]?.integer ?? 256) }
 

@@ -1,5 +1,6 @@
 import WaggleAssembly
 import WaggleBase
+import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
 
@@ -39,6 +40,14 @@ package enum NodeSettings {
             throw CommandError("Waggle.Security: \(configuration.securityPolicy) is not one of \(known)")
         }
         settings.policy = policy
+        guard let implementation = PostQuantum.Implementation(rawValue: configuration.postQuantum) else {
+            let known = PostQuantum.Implementation.allCases.map(\.rawValue).joined(separator: ", ")
+            throw CommandError("Waggle.PostQuantum: \(configuration.postQuantum) is not one of \(known)")
+        }
+        if implementation == .openssl, !PostQuantum.libcryptoHas(.mlKEM768) {
+            throw CommandError("Waggle.PostQuantum: openssl needs OpenSSL 3.5 or newer; this system has \(PostQuantum.libcryptoVersion)")
+        }
+        settings.postQuantum = implementation
         settings.trimming.lowWater = configuration.lowWater
         settings.trimming.highWater = max(configuration.highWater, configuration.lowWater)
         for text in configuration.addressFilters { settings.gate.deniedRanges.insert(try range(text, "Swarm.AddrFilters")) }

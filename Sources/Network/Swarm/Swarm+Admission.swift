@@ -71,7 +71,8 @@ extension Swarm {
                 .debug, "connected",
                 [
                     LogField("peer", peer.short), LogField("direction", connection.direction.rawValue),
-                    LogField("channel", connection.security.channel),
+                    LogField("channel", connection.security.channel), LogField("kem", connection.security.keyExchange),
+                    LogField("signature", connection.security.signature), LogField("verified", connection.security.transcriptVerified),
                 ])
             counting.opened(connection)
             hub.emit(.connected(connection))
@@ -88,6 +89,7 @@ extension Swarm {
     func note(failure: TransportError, _ direction: Direction, _ ip: IPAddress?) {
         guard case .handshake(let error) = failure else { return }
         if case .handshake(.downgraded(let expected, let negotiated)) = error {
+            counting.downgraded(direction)
             log(
                 .warning, "the negotiation was tampered with",
                 [

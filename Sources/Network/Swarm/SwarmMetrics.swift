@@ -24,6 +24,8 @@ final class SwarmMetrics: Sendable {
     }
 
     private struct Counts {
+        var secured: [SecurityInfo: UInt64] = [:]
+        var downgrades: [Direction: UInt64] = [:]
         var opened: [Kind: UInt64] = [:]
         var closed: [Kind: UInt64] = [:]
         var duration = Histogram(bounds: Histogram.lifetimeBounds)
@@ -43,7 +45,15 @@ final class SwarmMetrics: Sendable {
 
     private let counts = Mutex(Counts())
 
-    func opened(_ connection: Connection) { counts.withLock { $0.opened[Kind(connection), default: 0] += 1 } }
+    func opened(_ connection: Connection) {
+        counts.withLock {
+            $0.opened[Kind(connection), default: 0] += 1
+            $0.secured[connection.security, default: 0] += 1
+        }
+    }
+
+    /// A connection was given up because the negotiation had been tampered with.
+    func downgraded(_ direction: Direction) { counts.withLock { $0.downgrades[direction, default: 0] += 1 } }
 
     /// Under the lock of the connection table, so that no bytes are missed or counted twice.
     func closed(_ connection: Connection, at now: Instant) {
@@ -89,6 +99,14 @@ final class SwarmMetrics: Sendable {
         for (kind, count) in counts.closed.sorted(by: { $0.key.order < $1.key.order }) {
             report.counter("libp2p_swarm_connections_closed_total", "Connections closed.", count, kind.labels)
         }
+        for (security, count) in counts.secured.sorted(by: { $0.key.order < $1.key.order }) {
+            report.counter("waggle_security_connections_total", "Connections opened, by how they are secured.", count, security.labels)
+        }
+        for direction in [Direction.inbound, .outbound] {
+            report.counter(
+                "waggle_security_downgrades_total", "Connections given up because someone tampered with the negotiation.",
+                counts.downgrades[direction] ?? 0, ["dir": direction.rawValue])
+        }
         report.histogram("libp2p_swarm_connection_duration_seconds", "How long closed connections stood.", counts.duration)
         report.histogram(
             "libp2p_swarm_handshake_latency_seconds", "How long handshakes of inbound connections took.", counts.handshakeLatency)
@@ -116,6 +134,14 @@ final class SwarmMetrics: Sendable {
 
 extension SwarmMetrics.Kind {
     var order: String { "\(direction.rawValue) \(transport) \(security.text) \(muxer.text)" }
+}
+
+extension SecurityInfo {
+    fileprivate var order: String { "\(channel.text) \(keyExchange) \(signature) \(transcriptVerified)" }
+
+    fileprivate var labels: KeyValuePairs<String, String> {
+        ["channel": channel.text, "kem": keyExchange, "signature": signature, "verified": transcriptVerified ? "yes" : "no"]
+    }
 }
 
 extension Multiaddr {
