@@ -91,13 +91,14 @@ enum SwarmCommands {
         let online = try session.online
         var lines: [String] = []
         for text in request.arguments {
-            let (peer, address) = try PeerAddress.parse(text)
-            do {
-                _ = try await online.swarm.connect(to: peer, addresses: address.map { [$0] } ?? [])
-            } catch {
-                throw CommandError("connect \(peer) failure: \(SwarmText.explain(error))")
+            for (peer, addresses) in try await PeerAddress.resolve(text, online.swarm) {
+                do {
+                    _ = try await online.swarm.connect(to: peer, addresses: addresses)
+                } catch {
+                    throw CommandError("connect \(peer) failure: \(SwarmText.explain(error))")
+                }
+                lines.append("connect \(peer) success")
             }
-            lines.append("connect \(peer) success")
         }
         try await emitter.emitOnce(["Strings": .strings(lines)])
     }
@@ -183,6 +184,23 @@ enum PeerAddress {
         guard let peer = address.peer else { throw CommandError("invalid peer address \"\(text)\": it does not end in /p2p/<peer id>") }
         return (peer, address.withoutPeerID)
     }
+
+    /// The same, but a `/dnsaddr` may name no peer: it stands for all that the domain name system tells.
+    static func resolve(_ text: String, _ swarm: Swarm) async throws(CommandError) -> [(peer: PeerID, addresses: [Multiaddr])] {
+        guard let address = Multiaddr(text), address.contains(.dnsaddr), address.peer == nil else {
+            let (peer, address) = try parse(text)
+            return [(peer, address.map { [$0] } ?? [])]
+        }
+        var peers: [(peer: PeerID, addresses: [Multiaddr])] = []
+        let found: [Multiaddr]
+        do { found = try await swarm.resolver.resolve(address) } catch { throw CommandError("failed to resolve \(text): \(SwarmText.explain(error))") }
+        for address in found {
+            guard let peer = address.peer else { continue }
+            if let index = peers.firstIndex(where: { $0.peer == peer }) { peers[index].addresses.append(address) } else { peers.append((peer, [address])) }
+        }
+        guard !peers.isEmpty else { throw CommandError("failed to resolve \(text): no address there ends in /p2p/<peer id>") }
+        return peers
+    }
 }
 
 /// Sentences for what went wrong in the swarm.
@@ -209,9 +227,22 @@ enum SwarmText {
         case .wrongPeer(let peer): "another peer answered: \(peer)"
         case .refused(let refusal): "refused: \(refusal.rawValue)"
         case .unsupportedAddress: "no transport for this address"
+        case .unresolved(let cause): "the name could not be resolved: \(explain(cause))"
         case .timedOut: "timed out"
         case .backOff: "failed a moment ago; waiting before it is tried again"
         case .cancelled: "cancelled"
+        }
+    }
+
+    static func explain(_ error: ResolveError) -> String {
+        switch error {
+        case .notFound: "there is no such name, or it has no such record"
+        case .invalidName: "this is no host name"
+        case .timedOut: "no name server answered in time"
+        case .serverFailure: "the name servers do not answer, or refuse to"
+        case .busy: "too many questions are under way"
+        case .cancelled: "cancelled"
+        case .other(let detail): detail
         }
     }
 

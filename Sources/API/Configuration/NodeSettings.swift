@@ -30,7 +30,11 @@ package struct DaemonOverrides: Sendable {
 package enum NodeSettings {
     package static func make(_ configuration: Configuration) throws(CommandError) -> NodeConfiguration {
         var settings = NodeConfiguration()
-        settings.listen = try addresses(configuration.swarmAddresses, "Addresses.Swarm").filter { Catalog.transports.contains(where: canListen($0)) }
+        let listen = try addresses(configuration.swarmAddresses, "Addresses.Swarm")
+        if let named = listen.first(where: \.hasName) {
+            throw CommandError("Addresses.Swarm: \(named) has a host name; a node listens on IP addresses, such as /ip4/0.0.0.0/tcp/\(NodeConfiguration.defaultPort)")
+        }
+        settings.listen = listen.filter { Catalog.transports.contains(where: canListen($0)) }
         let hidden = try addresses(configuration.noAnnounceAddresses.filter { !$0.contains("/ipcidr/") }, "Addresses.NoAnnounce")
         settings.announce = try addresses(configuration.announceAddresses, "Addresses.Announce").filter { !hidden.contains($0) }
         settings.appendAnnounce = try addresses(configuration.appendAnnounceAddresses, "Addresses.AppendAnnounce").filter { !hidden.contains($0) }

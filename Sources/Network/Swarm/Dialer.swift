@@ -34,8 +34,11 @@ final class Dialer: @unchecked Sendable {
     /// Dials that wait for a free place. On the loop.
     var queueCount: Int { queue.count }
 
-    /// Reaches `target` at `addresses`, or joins the attempt that runs already. `force` dials what failed lately, too.
-    func connect(to target: DialTarget, at addresses: [Multiaddr], force: Bool, in swarm: Swarm) async throws(SwarmError) -> Connection {
+    /// Reaches `target` at `addresses`, or joins the attempt that runs already. `force` dials what failed lately, too; `continuing` only a peer that did,
+    /// for an attempt that goes on with more addresses.
+    func connect(
+        to target: DialTarget, at addresses: [Multiaddr], force: Bool, continuing: Bool = false, in swarm: Swarm
+    ) async throws(SwarmError) -> Connection {
         guard !isOver else { throw .closed }
         if let peer = target.peer, let connection = swarm.connections(to: peer).first { return connection }
         let attempt: DialAttempt
@@ -43,7 +46,7 @@ final class Dialer: @unchecked Sendable {
             attempt = running
             advance(attempt, .add(AddressRanking.rank(usable(addresses, force: force, swarm).addresses)), in: swarm)
         } else {
-            attempt = try begin(target, addresses, force, swarm)
+            attempt = try begin(target, addresses, force, continuing, swarm)
         }
         attempt.interested += 1
         defer {
@@ -55,6 +58,9 @@ final class Dialer: @unchecked Sendable {
             do { try await attempt.finished.wait() } catch { throw .cancelled }
         }
     }
+
+    /// Whether `peer` failed lately and is left alone.
+    func leavesAlone(_ peer: PeerID) -> Bool { peerBackOff.pause(of: peer, at: loop.now) != nil }
 
     /// The peer came to us while we dial it. The side with the greater PeerID then leaves the dialing to the other, so that both keep the same
     /// connection; the other side goes on, and uses this connection if its own dial fails.
@@ -76,7 +82,9 @@ final class Dialer: @unchecked Sendable {
 
     // MARK: Attempts
 
-    private func begin(_ target: DialTarget, _ addresses: [Multiaddr], _ force: Bool, _ swarm: Swarm) throws(SwarmError) -> DialAttempt {
+    private func begin(
+        _ target: DialTarget, _ addresses: [Multiaddr], _ force: Bool, _ continuing: Bool, _ swarm: Swarm
+    ) throws(SwarmError) -> DialAttempt {
         let now = loop.now
         let (addresses, skipped) = usable(addresses, force: force, swarm)
         if addresses.isEmpty {
@@ -86,7 +94,7 @@ final class Dialer: @unchecked Sendable {
             case .address(let address): throw .unsupportedAddress(address)
             }
         }
-        if !force, let peer = target.peer, let until = peerBackOff.pause(of: peer, at: now) {
+        if !force, !continuing, let peer = target.peer, let until = peerBackOff.pause(of: peer, at: now) {
             throw .dialFailed(addresses.map { DialFailure(address: $0, cause: .backOff(until: until)) })
         }
         let machine = DialMachine(
@@ -239,7 +247,7 @@ final class Dialer: @unchecked Sendable {
 
     private func remember(_ cause: TransportError, of address: Multiaddr, _ target: DialTarget, in swarm: Swarm) {
         switch cause {
-        case .cancelled, .refused, .backOff: return
+        case .cancelled, .refused, .backOff, .unresolved: return
         case .wrongPeer(let actual):
             if let expected = target.peer { swarm.addressBook.remove(address, of: expected) }
             swarm.addressBook.add([address], of: actual, source: .hint)

@@ -43,7 +43,7 @@ extension Swarm {
         let own = Set(listenAddresses)
         let candidates = (addresses.compactMap { $0.withoutPeer(peer) } + addressBook.addresses(of: peer)).filter { !own.contains($0) }
         return try await home.run { () async throws(SwarmError) -> Connection in
-            try await self.dialer.connect(to: .peer(peer), at: candidates, force: ignoringBackOff, in: self)
+            try await self.reach(.peer(peer), at: candidates, force: ignoringBackOff)
         }
     }
 
@@ -51,9 +51,24 @@ extension Swarm {
     public func connect(_ address: Multiaddr) async throws(SwarmError) -> Connection {
         if let peer = address.peer { return try await connect(to: peer, addresses: [address], ignoringBackOff: true) }
         guard !isClosed else { throw .closed }
-        return try await home.run { () async throws(SwarmError) -> Connection in
-            try await self.dialer.connect(to: .address(address), at: [address], force: true, in: self)
+        guard address.contains(.dnsaddr) else {
+            return try await home.run { () async throws(SwarmError) -> Connection in
+                try await self.reach(.address(address), at: [address], force: true)
+            }
         }
+        // Such a name may stand for several peers: any of them will do.
+        let found: [Multiaddr]
+        do { found = try await resolver.resolve(address) } catch {
+            throw error == .cancelled ? .cancelled : .dialFailed([DialFailure(address: address, cause: .unresolved(error))])
+        }
+        var failure = SwarmError.unsupportedAddress(address)
+        for candidate in found {
+            do throws(SwarmError) { return try await connect(candidate) } catch {
+                if error == .cancelled || error == .closed { throw error }
+                failure = error
+            }
+        }
+        throw failure
     }
 
     /// Opens a stream to `peer` for the first of `protocols` that it speaks, connecting where needed.

@@ -29,6 +29,8 @@ public final class Swarm: Sendable {
     public let metrics: Metrics
     let counting = SwarmMetrics()
     let dialer: Dialer
+    /// Finds the IP addresses of host names.
+    public let resolver: AddressResolver
     let keeper: Keeper
     private let nextLoopIndex = Atomic<Int>(0)
     private let contextBox = Mutex<TransportContext?>(nil)
@@ -56,8 +58,10 @@ public final class Swarm: Sendable {
         table = Mutex(ConnectionTable(configuration.limits))
         metrics = Metrics(on: system.home)
         dialer = Dialer(on: system.home, configuration)
+        resolver = AddressResolver(system: system)
         keeper = Keeper(on: system.home, configuration)
         metrics.add(SwarmSource(self))
+        metrics.add(resolver)
         self.reputation.attach(
             addresses: { [weak self] in self?.provenAddresses(of: $0) ?? [] },
             enforce: { [weak self] peer in self?.connections(to: peer).forEach { $0.close(.gated) } })
@@ -127,6 +131,7 @@ public final class Swarm: Sendable {
             return listeners
         }) { listening.listener.close() }
         await dialer.close()
+        await resolver.close()
         await scope.close()
         let open = connections
         for connection in open { connection.close(.shutdown) }

@@ -38,6 +38,8 @@ public enum TransportError: Error, Hashable, Sendable {
     case wrongPeer(PeerID)
     case refused(Refusal)
     case unsupportedAddress
+    /// The host name in the address could not be resolved.
+    case unresolved(ResolveError)
     case timedOut
     /// The address failed lately and is left alone until then.
     case backOff(until: Instant)

@@ -182,6 +182,7 @@ extension TransportError {
         case .wrongPeer: "wrong_peer"
         case .refused: "refused"
         case .unsupportedAddress: "unsupported_address"
+        case .unresolved: "unresolved"
         case .timedOut: "timeout"
         case .backOff: "back_off"
         case .cancelled: "cancelled"
