@@ -94,6 +94,7 @@ let package = Package(
         tests("Animica", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Services", ["WaggleAssembly", "WaggleSimulation"]),
         tests("Kademlia", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
+        tests("PubSub", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
         tests("Routing", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
         tests("API", ["WaggleAPI", "WaggleSimulation"]),

@@ -27,6 +27,7 @@ public enum Catalog {
             Bootstrap(configuration.bootstrap),
         ]
         if configuration.servesPerf { services.append(Perf()) }
+        if let pubsub = configuration.pubsub { services.append(PubSub(pubsub)) }
         return services
     }
 }

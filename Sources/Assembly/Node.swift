@@ -24,6 +24,8 @@ public final class Node: Sendable {
     public let swarm: Swarm
     public let identify: Identify?
     public let ping: Ping?
+    /// Topics; nil unless the configuration asks for them.
+    public let pubsub: PubSub?
 
     /// The tables of a store that a node works with.
     public static let tables = [AddressBook.table, Reputation.table]
@@ -59,6 +61,7 @@ public final class Node: Sendable {
         let services = Catalog.services(configuration)
         identify = services.lazy.compactMap { $0 as? Identify }.first
         ping = services.lazy.compactMap { $0 as? Ping }.first
+        pubsub = services.lazy.compactMap { $0 as? PubSub }.first
         for service in services { swarm.register(service) }
     }
 

@@ -2,6 +2,7 @@ import WaggleBase
 import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
+import WaggleServices
 
 /// How a node is set up. Start from a preset and change what differs.
 /// ```swift
@@ -60,6 +61,8 @@ public struct NodeConfiguration: Sendable {
     public var agentVersion = "waggle/\(NodeConfiguration.version)"
     /// Whether peers may measure the connection: they can use bandwidth at will then.
     public var servesPerf = false
+    /// How the node takes part in publish-subscribe; nil for not at all.
+    public var pubsub: PubSubConfiguration?
 
     public init() {}
 

@@ -22,6 +22,12 @@ public struct Deque<Element> {
         return slots[position(index)]!
     }
 
+    /// Replaces the element at `index`, counted from the oldest.
+    @inlinable public mutating func replace(_ index: Int, with element: Element) {
+        precondition(index >= 0 && index < length)
+        slots[position(index)] = element
+    }
+
     @inlinable public mutating func append(_ element: Element) {
         if length == slots.count { grow() }
         slots[position(length)] = element

@@ -77,7 +77,6 @@ public final class PinStore: Sendable {
                     try PinStore.put(pin, store)
                     if unpin, old != new { try store.remove(old.bytes, in: StoreTables.pins) }
                 }
-                blocks.notify([pin])
             }
         }
     }

@@ -119,7 +119,6 @@ public final class BlockWriter: BlockSink, @unchecked Sendable {
                 for pin in pins { try PinStore.put(pin, writer) }
             }
             self.store.notify(last)
-            self.store.notify(pins)
         }
     }
 }

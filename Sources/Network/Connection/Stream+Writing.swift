@@ -16,6 +16,14 @@ extension Stream {
         try await connection.loop.run { () async throws(StreamError) in try await self.writeHere(whole.0, whole.1) }
     }
 
+    /// Waits until at most `count` bytes of what was written are still queued here. Throws as `write` does.
+    ///
+    /// For writers that decide late what goes out next.
+    public func drain(to count: ByteCount) async throws(StreamError) {
+        if connection.loop.isCurrent { return try await drainHere(count.bytes) }
+        try await connection.loop.run { () async throws(StreamError) in try await self.drainHere(count.bytes) }
+    }
+
     /// Small messages are copied behind their prefix, which is cheaper than a frame of two pieces.
     private static func message(_ bytes: Bytes) -> (Bytes, Bytes?) {
         let isSmall = bytes.count <= ConnectionLimits.stagedPayload
@@ -26,6 +34,15 @@ extension Stream {
     }
 
     // MARK: On the loop
+
+    private func drainHere(_ count: Int) async throws(StreamError) {
+        try checkWriting()
+        while connection.session.queuedBytes(on: id) > count {
+            connection.session.notifyWritable(id, below: count)
+            try await park(writable)
+            try checkWriting()
+        }
+    }
 
     private func writeHere(_ first: Bytes, _ second: Bytes?) async throws(StreamError) {
         try checkWriting()

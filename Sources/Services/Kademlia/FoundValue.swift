@@ -1,7 +1,0 @@
-import Synchronization
-import WaggleBase
-
-/// Where a closure leaves the value that it got.
-final class FoundValue: Sendable {
-    let value = Mutex<Bytes?>(nil)
-}
