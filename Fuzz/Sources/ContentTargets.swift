@@ -53,7 +53,7 @@ let contentTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
                 switch output {
                 case .open(let peer): machine.handle(.ready(peer, .v1_2), at: now)
                 case .accept(let key, _): precondition(accepted.insert(key).inserted)
-                case .tell, .search, .violation: break
+                case .tell, .search, .violation, .stalled: break
                 }
             }
         }

@@ -28,6 +28,7 @@ import WaggleNetwork
                 case .tell(let peer, let entry): told.append((peer, entry))
                 case .accept(let key, _): accepted.append(key)
                 case .search(let cid, _): searched.append(cid)
+                case .stalled: break
                 case .violation(let peer): violations.append(peer)
                 }
             }

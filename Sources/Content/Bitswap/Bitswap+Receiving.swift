@@ -63,6 +63,7 @@ extension Bitswap {
             statisticsSoFar.bytesReceived += accepted.bytes
             tell(server: .credited(peer, blocks: accepted.blocks, bytes: accepted.bytes))
             exchanged(accepted.bytes, with: peer)
+            learn(from: peer, accepted.bytes)
         }
         try await intake.room()
     }
@@ -79,30 +80,27 @@ extension Bitswap {
         intake.take(block, isStored: isStored)
     }
 
+    /// Notes that a peer sent what was wanted.
+    private func learn(from peer: PeerID, _ bytes: Int) {
+        guard let providers else { return }
+        let measured = client.measured(of: peer)
+        let time = measured.rate.flatMap { $0 > 0 ? Duration.seconds(min(Double(bytes) / $0, 3600)) : nil }
+        providers.update(peer, success: true, latency: measured.delay.map { .seconds(min($0, 3600)) }, bytes: bytes, over: time)
+    }
+
     /// Asks the routing who has the block, and connects to them; their connection is what the session waits for.
     func search(_ cid: CID) {
         guard let routing, let swarm, searches < BitswapLimits.searches else { return }
         searches += 1
         scope.spawn(on: home) { [self] in
+            let search = ProviderSearch(on: swarm, providers, in: scope)
             do {
-                let connected = Counter()
-                try await routing.findProviders(of: cid) { [home] provider in
-                    guard provider.peer != swarm.localPeer, !swarm.isConnected(provider.peer) else { return true }
-                    do { _ = try await swarm.connect(to: provider.peer, addresses: provider.addresses) } catch { return true }
-                    return await home.run {
-                        connected.value += 1
-                        return connected.value < BitswapLimits.providersPerSearch
-                    }
-                }
+                try await routing.findProviders(of: cid) { [home] provider in await home.run { search.found(provider) } }
             } catch {
                 log(.debug, "a search for providers failed", [LogField("cid", cid), LogField("error", "\(error)")])
             }
+            await search.drain()
             searches -= 1
         }
-    }
-
-    /// Only on the home loop.
-    private final class Counter: @unchecked Sendable {
-        var value = 0
     }
 }

@@ -16,6 +16,8 @@ public final class Bitswap: Service, @unchecked Sendable {
     let log: Log
     /// Where providers of blocks are looked for that no connected peer has; nil for nowhere.
     let routing: (any ContentRouting)?
+    /// How peers served us before, and where what they do now is noted.
+    let providers: ProviderStatistics?
 
     // All below only on the home loop.
     var client = SessionMachine()
@@ -39,15 +41,16 @@ public final class Bitswap: Service, @unchecked Sendable {
     /// All versions, best first, as they are offered and asked for.
     public let protocols: [ProtocolID]
 
-    public convenience init(store: BlockStore, routing: (any ContentRouting)? = nil) {
-        self.init(store: store, routing: routing, protocols: BitswapVersion.protocols)
+    public convenience init(store: BlockStore, routing: (any ContentRouting)? = nil, providers: ProviderStatistics? = nil) {
+        self.init(store: store, routing: routing, providers: providers, protocols: BitswapVersion.protocols)
     }
 
     /// With fewer protocols than all.
-    init(store: BlockStore, routing: (any ContentRouting)? = nil, protocols: [ProtocolID]) {
+    init(store: BlockStore, routing: (any ContentRouting)? = nil, providers: ProviderStatistics? = nil, protocols: [ProtocolID]) {
         self.store = store
         self.protocols = protocols
         self.routing = routing
+        self.providers = providers
         system = store.system
         home = store.system.home
         log = Log("bitswap", to: store.system.log)
@@ -70,10 +73,10 @@ public final class Bitswap: Service, @unchecked Sendable {
             default: break
             }
         }
-        store.observe { [weak self] blocks in self?.noticeStored(blocks) }
+        store.observe("bitswap") { [weak self] blocks in self?.noticeStored(blocks) }
         for peer in swarm.peers { connected(peer) }
         do { try await Waiter(on: home).wait() } catch {}
-        store.observe(nil)
+        store.observe("bitswap", nil)
         observation.cancel()
         isRunning = false
         alarm?.stop()
@@ -89,6 +92,7 @@ public final class Bitswap: Service, @unchecked Sendable {
         links[peer] = PeerLink(peer, on: home)
         tell(server: .connected(peer))
         tell(client: .connected(peer))
+        if let record = providers?.record(of: peer) { tell(client: .remembered(peer, record)) }
     }
 
     func disconnected(_ peer: PeerID) {
@@ -136,6 +140,7 @@ public final class Bitswap: Service, @unchecked Sendable {
         case .tell(let peer, let entry): send(entry, to: peer)
         case .accept(let key, let sessions): accept(key, sessions)
         case .search(let cid, _): search(cid)
+        case .stalled(let peer): providers?.update(peer, success: false)
         case .violation(let peer):
             log(.warning, "a peer sends blocks that nobody asked for", [LogField("peer", peer)])
             swarm?.reputation.report(peer, .unrequestedBlocks)

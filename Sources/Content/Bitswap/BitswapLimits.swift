@@ -75,6 +75,9 @@ public enum BitswapLimits {
     /// Searches for providers at once, and connections that one search makes.
     static let searches = 4
     static let providersPerSearch = 8
+    /// Connections that one search tries at once, and providers that wait for their turn; those that are found later are not tried.
+    static let dialsPerSearch = 4
+    static let providersWaiting = 64
 
     /// Failures of streams to one peer in a row, after which it is left alone for a while.
     static let failuresInARow = 3

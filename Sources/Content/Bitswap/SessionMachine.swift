@@ -23,6 +23,8 @@ struct SessionMachine: Machine {
 
     enum Input: Sendable {
         case connected(PeerID)
+        /// What is remembered of a peer that has just connected.
+        case remembered(PeerID, ProviderRecord)
         /// A stream to the peer is open.
         case ready(PeerID, BitswapVersion)
         /// No stream can be opened to the peer; it is left alone until the instant.
@@ -50,6 +52,8 @@ struct SessionMachine: Machine {
         case search(CID, [SessionID])
         /// The peer sends what nobody asked for.
         case violation(PeerID)
+        /// The peer owes blocks and is silent.
+        case stalled(PeerID)
     }
 
     private enum Answer { case none, have, dontHave }
@@ -113,6 +117,7 @@ struct SessionMachine: Machine {
     mutating func handle(_ input: consuming Input, at now: Instant) {
         switch input {
         case .connected(let peer): connected(peer)
+        case .remembered(let peer, let record): partners[peer]?.prior = record
         case .ready(let peer, let version): ready(peer, version, now)
         case .unreachable(let peer, let until): leave(peer, .ignored(until: until), now)
         case .disconnected(let peer): disconnected(peer, now)
@@ -135,6 +140,8 @@ struct SessionMachine: Machine {
     var isIdle: Bool { wants.isEmpty }
     var sessionCount: Int { sessions.count }
     func wants(of session: SessionID) -> Int { (sessions[session].map { $0.active + $0.backlog.count }) ?? 0 }
+    /// Seconds from asking to getting, and bytes a second, as measured lately.
+    func measured(of peer: PeerID) -> (delay: Double?, rate: Double?) { (partners[peer]?.delay, partners[peer]?.rate) }
     func outstanding(of peer: PeerID) -> Int { partners[peer]?.outstanding.count ?? 0 }
     /// Rows kept, for tests of the bounds.
     var rows: Int {
@@ -284,7 +291,7 @@ struct SessionMachine: Machine {
     }
 
     private func best(of peers: [PeerID]) -> PeerID? {
-        let bestRate = peers.compactMap { partners[$0]?.rate }.max() ?? blockSize / 0.01
+        let bestRate = peers.compactMap { partners[$0]?.knownRate }.max() ?? blockSize / 0.01
         var best: (peer: PeerID, expectation: Double)?
         for peer in peers {
             guard let expectation = partners[peer]?.expectation(blockSize: blockSize, bestRate: bestRate) else { continue }
@@ -442,6 +449,7 @@ struct SessionMachine: Machine {
     private mutating func stalled(_ peer: PeerID, _ now: Instant) {
         guard let owed = partners[peer]?.outstanding else { return }
         partners[peer]?.stalled(at: now)
+        outputs.append(.stalled(peer))
         let keys = owed.keys.compactMap { key in wants[key].map { ($0.order, key) } }.sorted { $0.0 < $1.0 }.map(\.1)
         for key in keys where wants[key]?.assigned == peer {
             wants[key]?.assigned = nil

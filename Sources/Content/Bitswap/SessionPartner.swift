@@ -36,6 +36,8 @@ extension SessionMachine {
         /// Blocks it sent that nobody asked for.
         var unrequested = 0
         var duplicates = 0
+        /// What is remembered of it from before it connected.
+        var prior: ProviderRecord?
 
         var version: BitswapVersion? { if case .ready(let version) = state { version } else { nil } }
         var hasRoom: Bool { outstanding.count < window }
@@ -73,9 +75,16 @@ extension SessionMachine {
             lastProgress = now
         }
 
-        /// Seconds until a block asked of it now would be here. An unmeasured peer counts like the best one, to be tried.
+        /// Bytes a second, as measured now or, before the first block, as remembered.
+        var knownRate: Double? { rate ?? prior?.rate }
+
+        /// Seconds until a block asked of it now would be here. An unmeasured peer counts like the best one, to be tried; one that is
+        /// remembered counts more or less by how often it answered.
         func expectation(blockSize: Double, bestRate: Double) -> Double {
-            (delay == nil ? 0.01 : 0) + Double(outstanding.count + 1) * blockSize / max(1, rate ?? bestRate)
+            let time = (delay == nil && prior == nil ? 0.01 : 0) + Double(outstanding.count + 1) * blockSize / max(1, knownRate ?? bestRate)
+            guard delay == nil, let prior else { return time }
+            let trust = 2 * prior.reliability
+            return time / (trust * trust)
         }
     }
 }

@@ -2,7 +2,7 @@ import WaggleBase
 import WaggleNetwork
 
 /// Says which records below `/ipns` are true, and which of several is the newest.
-public struct IPNSValidator: Sendable {
+public struct IPNSValidator: RecordValidator {
     public init() {}
 
     public var namespace: String { "ipns" }

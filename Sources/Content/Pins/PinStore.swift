@@ -77,6 +77,7 @@ public final class PinStore: Sendable {
                     try PinStore.put(pin, store)
                     if unpin, old != new { try store.remove(old.bytes, in: StoreTables.pins) }
                 }
+                blocks.notify([pin])
             }
         }
     }

@@ -35,7 +35,10 @@ public final class Repository: Sendable {
         /// Upper bound of the other tables' file in bytes.
         public var dataCapacity = 1 << 34
         /// The tables in `data`.
-        public var dataTables: [Table] = [Table("addresses"), Table("records"), Table("reputation")]
+        public var dataTables: [Table] = [
+            Table("addresses"), Table("records"), Table("reputation"),
+            NameStore.table, ProvideQueue.table, ProviderStatistics.table,
+        ]
 
         public init() {}
     }

@@ -16,7 +16,13 @@ public final class BlockStore: BlockSource {
     private let log: Log
     private let corruptions = Mutex(Corruptions())
 
-    private let observer = Mutex<(@Sendable ([(key: Multihash, size: Int)]) -> Void)?>(nil)
+    private let observers = Mutex(Observers())
+
+    /// Who hears of what comes in.
+    private struct Observers {
+        var ofBlocks: [(name: StaticString, handle: @Sendable ([(key: Multihash, size: Int)]) -> Void)] = []
+        var ofPins: (@Sendable ([Pin]) -> Void)?
+    }
 
     private struct Corruptions {
         var known: Set<Multihash> = []
@@ -157,12 +163,28 @@ public final class BlockStore: BlockSource {
     /// Makes everything that was stored before durable.
     func synchronize() async throws { try await store.write(durable: true) { _ in } }
 
-    /// Calls `handle`, on any thread, with blocks that readers can see from now on; nil ends it. For the one exchange of the node.
-    func observe(_ handle: (@Sendable ([(key: Multihash, size: Int)]) -> Void)?) { observer.withLock { $0 = handle } }
+    /// Calls `handle`, on any thread, with blocks that readers can see from now on; nil ends it. One for each name.
+    func observe(_ name: StaticString, _ handle: (@Sendable ([(key: Multihash, size: Int)]) -> Void)?) {
+        observers.withLock { observers in
+            observers.ofBlocks.removeAll { $0.name.description == name.description }
+            if let handle { observers.ofBlocks.append((name, handle)) }
+        }
+    }
+
+    /// Calls `handle`, on any thread, with pins that are durable from now on; nil ends it.
+    func observePins(_ handle: (@Sendable ([Pin]) -> Void)?) { observers.withLock { $0.ofPins = handle } }
 
     func notify(_ blocks: [Block]) {
-        guard !blocks.isEmpty, let observer = observer.withLock({ $0 }) else { return }
-        observer(blocks.map { ($0.cid.multihash, $0.bytes.count) })
+        guard !blocks.isEmpty else { return }
+        let handlers = observers.withLock { $0.ofBlocks }
+        guard !handlers.isEmpty else { return }
+        let stored = blocks.map { (key: $0.cid.multihash, size: $0.bytes.count) }
+        for handler in handlers { handler.handle(stored) }
+    }
+
+    func notify(_ pins: [Pin]) {
+        guard !pins.isEmpty, let handle = observers.withLock({ $0.ofPins }) else { return }
+        handle(pins)
     }
 
     static func check(_ blocks: [Block]) throws(BlockStoreError) {

@@ -119,6 +119,7 @@ public final class BlockWriter: BlockSink, @unchecked Sendable {
                 for pin in pins { try PinStore.put(pin, writer) }
             }
             self.store.notify(last)
+            self.store.notify(pins)
         }
     }
 }

@@ -1,0 +1,76 @@
+import WaggleBase
+import WaggleFormats
+
+/// The blocks that a strategy announces.
+struct ProvideKeys: Sendable {
+    let strategy: ProvideStrategy
+    let blocks: BlockStore
+    let pins: PinStore
+
+    /// The first keys from `start` on in the order of the key space, whether there are none behind them, and how many there are in all.
+    func window(from start: UInt64, capacity: Int = ProvideLimits.window) async throws -> (keys: [KeyspaceKey], isWhole: Bool, total: Int) {
+        var window = KeyspaceWindow(from: start, capacity: capacity)
+        switch strategy.scope {
+        case .all: try await gatherAll(&window)
+        case .roots: try await gatherRoots(&window)
+        case .pinned: try await gatherPinned(&window)
+        }
+        let (keys, isWhole) = window.finish()
+        return (keys, isWhole, window.total)
+    }
+
+    private func gatherAll(_ window: inout KeyspaceWindow) async throws {
+        var last: Multihash?
+        while true {
+            let (before, after) = (window, last)
+            let (filled, keys) = try await blocks.system.offload { [store = blocks.store] in
+                var filled = before
+                var keys: [Multihash] = []
+                try store.read { reader in
+                    try BlockStore.scan(reader, after: after) { key, _ in
+                        keys.append(key)
+                        return keys.count < ProvideLimits.scanStep
+                    }
+                }
+                for key in keys { filled.insert(key) }
+                return (filled, (count: keys.count, last: keys.last))
+            }
+            window = filled
+            last = keys.last
+            if keys.count < ProvideLimits.scanStep { return }
+            try Task.checkCancellation()
+        }
+    }
+
+    private func gatherRoots(_ window: inout KeyspaceWindow) async throws {
+        var last: CID?
+        while true {
+            let some = try await pins.pins(after: last, limit: ProvideLimits.scanStep)
+            for pin in some where pin.cid.hashCode != .identity { window.insert(pin.cid.multihash) }
+            last = some.last?.cid
+            if some.count < ProvideLimits.scanStep { return }
+        }
+    }
+
+    private func gatherPinned(_ window: inout KeyspaceWindow) async throws {
+        let all = try await pins.pins()
+        for pin in all where pin.mode == .direct && pin.cid.hashCode != .identity { window.insert(pin.cid.multihash) }
+        try await walk(all.filter { $0.mode == .recursive }.map(\.cid)) { window.insert($0) }
+    }
+
+    /// Every block of some graphs that is here, once.
+    func walk(_ roots: [CID], _ visit: (Multihash) -> Void) async throws {
+        var walk = GraphWalk(blocks, roots: roots)
+        while true {
+            let batch = walk.take()
+            if batch.isEmpty { return }
+            try Task.checkCancellation()
+            for found in try await walk.look(at: batch) {
+                switch found {
+                case .found(let cid), .unreadable(let cid, _): if cid.hashCode != .identity { visit(cid.multihash) }
+                case .missing, .unusable: break
+                }
+            }
+        }
+    }
+}

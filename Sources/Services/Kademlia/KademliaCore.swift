@@ -1,0 +1,490 @@
+import Synchronization
+import WaggleBase
+import WaggleFormats
+import WaggleNetwork
+
+/// A hash table at work on one swarm: keeps the table in step with the swarm's events, asks and answers, refreshes, and writes down what shall
+/// outlive the process. Everything but the responder and the client lives on the home loop.
+final class KademliaCore: @unchecked Sendable {
+    let configuration: KademliaConfiguration
+    let system: any System
+    let home: any EventLoop
+    let responder: KademliaResponder
+    let client: KademliaClient
+    let log: Log
+    let archive: KademliaArchive?
+    private(set) weak var swarm: Swarm?
+
+    // Only on the home loop.
+    var latency = LatencyEstimator()
+    var networkSize = NetworkSize()
+    var statistics = KademliaStatistics()
+    var ownValues: [KademliaKey: (key: Bytes, value: Bytes, put: Instant)] = [:]
+    private let scope = TaskScope()
+    private var server: KademliaServer?
+    private var alarm: Alarm?
+    private var isRunning = false
+    private var hasJoined = false
+    private var refreshes: [Int] = []
+    private var isRefreshing = false
+    private var lookups = 0
+    private let lookupEnded: Waiter
+    /// An inbound connection from a public address has come: others reach this node.
+    private var isReached = false
+    private let isSaving = Mutex(false)
+    private var nextSweep: Instant
+    private var nextSave: Instant
+
+    init(_ configuration: KademliaConfiguration, on swarm: Swarm) {
+        self.configuration = configuration
+        self.swarm = swarm
+        system = swarm.system
+        home = swarm.system.home
+        log = Log("kad", to: swarm.system.log)
+        // The clock is the home loop's; this may be called from elsewhere, so the table gets the time with its first event.
+        responder = KademliaResponder(peer: swarm.localPeer, configuration: configuration, now: Instant(nanoseconds: 0))
+        client = KademliaClient(configuration.protocolID)
+        archive = configuration.store.map { KademliaArchive($0, configuration.prefix) }
+        lookupEnded = Waiter(on: home)
+        nextSweep = Instant(nanoseconds: 0)
+        nextSave = nextSweep
+    }
+
+    // MARK: Life
+
+    func run(on swarm: Swarm) async throws {
+        isRunning = true
+        let saved = restore()
+        alarm = Alarm(on: home) { [weak self] in self?.tick() }
+        let observation = swarm.observe(on: home) { [weak self] event in self?.heard(event) }
+        addressesChanged(swarm)
+        for connection in swarm.connections { noteReached(connection, swarm) }
+        for peer in swarm.peers { consider(peer, swarm) }
+        nextSweep = home.now + KademliaLimits.sweepInterval
+        nextSave = home.now + KademliaLimits.saveInterval
+        tick()
+        scope.spawn(on: home) { [self] in await reconnect(to: saved, swarm) }
+        do { try await Waiter(on: home).wait() } catch {}
+        observation.cancel()
+        alarm?.stop()
+        isRunning = false
+        await scope.close()
+        client.close()
+        if let server { swarm.unregister(server) }
+        server = nil
+        await save(durable: true, withPeers: true)
+    }
+
+    /// Runs `body` as a task that ends with the service; says false when it does not run.
+    @discardableResult
+    func spawn(_ body: @escaping @Sendable () async -> Void) -> Bool { isRunning && scope.spawn(on: home, body) }
+
+    // MARK: The swarm's events
+
+    private func heard(_ event: SwarmEvent) {
+        guard let swarm, isRunning else { return }
+        switch event {
+        case .identified(let peer, _): consider(peer, swarm)
+        case .connected(let connection): noteReached(connection, swarm)
+        case .peerConnected(let peer): tell(.connected(peer))
+        case .peerDisconnected(let peer):
+            client.forget(peer)
+            tell(.disconnected(peer))
+        case .addressesChanged: addressesChanged(swarm)
+        case .missed: for peer in swarm.peers { consider(peer, swarm) }
+        default: break
+        }
+    }
+
+    /// A peer told who it is: it belongs into the table if it serves the protocol and has addresses of the right kind.
+    private func consider(_ peer: PeerID, _ swarm: Swarm) {
+        guard swarm.addressBook.protocols(of: peer).contains(configuration.protocolID) else { return tell(.left(peer)) }
+        let remotes = swarm.connections(to: peer).map(\.remoteAddress)
+        guard !remotes.isEmpty, let contact = contact(of: peer, remotes, swarm) else { return }
+        tell(.confirmed(contact, isConnected: true))
+    }
+
+    /// Where the peer is, as it may be told to others; nil when it is of no use in this scope.
+    private func contact(of peer: PeerID, _ remotes: [Multiaddr], _ swarm: Swarm) -> KademliaContact? {
+        let addresses = Array(configuration.scope.told(swarm.addressBook.addresses(of: peer)).prefix(KademliaLimits.addressesPerPeer))
+        switch configuration.scope {
+        case .any: break
+        case .wide: guard addresses.contains(where: { !$0.contains(.p2pCircuit) }) else { return nil }
+        case .local:
+            guard remotes.contains(where: { $0.ip?.isPrivate == true && !$0.contains(.p2pCircuit) }) else { return nil }
+        }
+        return addresses.isEmpty ? nil : KademliaContact(peer: peer, addresses: addresses)
+    }
+
+    /// What FIND_NODE may say of a peer that we are connected with.
+    var contactOfConnected: (PeerID) -> KademliaContact? {
+        { [weak self] peer in
+            guard let self, let swarm else { return nil }
+            let remotes = swarm.connections(to: peer).map(\.remoteAddress)
+            return remotes.isEmpty ? nil : contact(of: peer, remotes, swarm)
+        }
+    }
+
+    private func noteReached(_ connection: Connection, _ swarm: Swarm) {
+        guard !isReached, connection.direction == .inbound, let ip = connection.remoteAddress.ip, !ip.isPrivate else { return }
+        isReached = true
+        chooseMode(swarm)
+    }
+
+    private func addressesChanged(_ swarm: Swarm) {
+        let told = configuration.scope.told(swarm.announcedAddresses)
+        let encoded = KademliaMessage.encode(KademliaContact(peer: swarm.localPeer, addresses: told))
+        responder.state.withLock { $0.encodedSelf = encoded }
+        chooseMode(swarm)
+    }
+
+    /// Serves, or stops to.
+    private func chooseMode(_ swarm: Swarm) {
+        let serves =
+            switch configuration.mode {
+            case .client: false
+            case .server: true
+            case .automatic: configuration.scope != .wide || isReached || swarm.announcedAddresses.contains { $0.isPublic && $0.ip != nil }
+            }
+        if serves, server == nil {
+            let server = KademliaServer(configuration.protocolID, self)
+            self.server = server
+            swarm.register(server)
+        } else if !serves, let server {
+            self.server = nil
+            swarm.unregister(server)
+        }
+    }
+
+    var isServer: Bool { server != nil }
+
+    // MARK: The table
+
+    // Handle, drain, arm.
+    func tell(_ input: RoutingTableMachine.Input) {
+        let now = home.now
+        let (outputs, deadline) = responder.state.withLock { state in
+            state.table.handle(input, at: now)
+            var outputs: [RoutingTableMachine.Output] = []
+            while let output = state.table.next() { outputs.append(output) }
+            return (outputs, state.table.deadline)
+        }
+        if isRunning { alarm?.set(deadline) }
+        for output in outputs { act(on: output) }
+    }
+
+    private func act(on output: RoutingTableMachine.Output) {
+        guard let swarm else { return }
+        switch output {
+        case .added(let peer):
+            swarm.tag(peer, configuration.protocolID.text, value: KademliaCore.tagValue)
+            join()
+        case .removed(let peer): swarm.untag(peer, configuration.protocolID.text)
+        case .check(let peer): check(peer, swarm)
+        case .refresh(let bucket):
+            refreshes.append(bucket)
+            refreshNext()
+        }
+    }
+
+    /// What a place in the table is worth when connections are trimmed; as go-libp2p.
+    private static let tagValue = 5
+
+    private func tick() {
+        guard isRunning else { return }
+        tell(.tick)
+        client.sweep(home.now)
+        if home.now >= nextSave, archive != nil {
+            nextSave = home.now + KademliaLimits.saveInterval
+            spawn { [self] in await save(durable: false, withPeers: true) }
+        }
+        if home.now >= nextSweep {
+            nextSweep = home.now + KademliaLimits.sweepInterval
+            let now = system.wallTime
+            responder.state.withLock { state in
+                state.providers.sweep(at: now)
+                state.values.sweep(at: now)
+            }
+            recordsChanged()
+            republish()
+        }
+    }
+
+    /// The first peers are there: finds those around us.
+    private func join() {
+        guard !hasJoined else { return }
+        hasJoined = true
+        spawn { [self] in
+            // Some more may come at the same moment.
+            do { try await home.sleep(until: home.now + .milliseconds(200)) } catch { return }
+            await refresh(around: responder.own)
+        }
+    }
+
+    private func refreshNext() {
+        guard !isRefreshing, !refreshes.isEmpty else { return }
+        let bucket = refreshes.removeFirst()
+        isRefreshing = spawn { [self] in
+            await refresh(around: responder.own.sibling(at: bucket, rest: KademliaKey(hashing: Bytes(system.randomBytes(32)))))
+            tell(.refreshed(bucket: bucket))
+            isRefreshing = false
+            refreshNext()
+        }
+    }
+
+    /// A search for a place without a use of its own. Requests carry keys and not places, so the place is only aimed at.
+    private func refresh(around place: KademliaKey) async {
+        do {
+            let isOwn = place == responder.own
+            let key = isOwn ? responder.peer.bytes : KademliaAim.key(near: place, bits: KademliaLimits.refreshedBuckets, seed: Bytes(system.randomBytes(32)))
+            let target = isOwn ? place : KademliaKey(hashing: key)
+            let found = try await search(target, asking: KademliaMessage.encode(.findNode, key: key), isRefresh: true) { _, _ in true }
+            if !isOwn { networkSize.record(found.closest.map { KademliaKey($0.peer) }, around: target) }
+        } catch {
+            log(.debug, "refresh failed", [LogField("error", "\(error)")])
+        }
+    }
+
+    private func check(_ peer: PeerID, _ swarm: Swarm) {
+        let contact = KademliaContact(peer: peer, addresses: responder.state.withLock { $0.table.row(of: peer)?.contact.addresses ?? [] })
+        spawn { [self] in
+            // Not a PING: some implementations do not answer it.
+            do { _ = try await request(KademliaMessage.encode(.findNode, key: responder.peer.bytes), contact, swarm) } catch {}
+        }
+    }
+
+    // MARK: Requests
+
+    /// Asks one peer, and lets the table know how that went.
+    func request(_ message: Bytes, _ contact: KademliaContact, expectsAnswer: Bool = true, _ swarm: Swarm) async throws -> KademliaMessage? {
+        let begin = home.now
+        do {
+            // The dial is bounded here: it would take longer by itself.
+            let answer = try await limited(begin + KademliaLimits.requestTimeout) { [client] in
+                try await client.send(message, to: contact, expectsAnswer: expectsAnswer, on: swarm)
+            }
+            latency.record(home.now - begin)
+            statistics.requests += 1
+            statistics.latency.record(home.now - begin)
+            tell(.answered(contact.peer))
+            return answer
+        } catch {
+            statistics.failures += 1
+            // Who gives up says nothing about the peer.
+            if !Task.isCancelled { tell(.failed(contact.peer)) }
+            throw error
+        }
+    }
+
+    /// Runs `body` until `end` at the longest.
+    private func limited<R: Sendable>(_ end: Instant, _ body: @escaping @Sendable () async throws -> R) async throws -> R {
+        let outcome = Outcome<R>(home)
+        let scope = TaskScope()
+        let timer = home.schedule(at: end) { scope.cancelAll() }
+        scope.spawn(on: home) {
+            do { outcome.result = .success(try await body()) } catch { outcome.result = .failure(error) }
+            outcome.changed.wake()
+        }
+        defer { home.cancel(timer) }
+        while true {
+            if let result = outcome.result { return try result.get() }
+            do { try await outcome.changed.wait() } catch {
+                scope.cancelAll()
+                throw error
+            }
+        }
+    }
+
+    private final class Outcome<R: Sendable>: @unchecked Sendable {
+        var result: Result<R, any Error>?
+        let changed: Waiter
+        init(_ loop: any EventLoop) { changed = Waiter(on: loop) }
+    }
+
+    func mayAsk(_ contact: KademliaContact) -> Bool {
+        guard contact.peer != responder.peer else { return false }
+        return !contact.addresses.isEmpty && configuration.scope.mayAsk(contact.addresses) || swarm?.isConnected(contact.peer) == true
+    }
+
+    // MARK: Searches
+
+    struct Found {
+        var closest: [KademliaContact] = []
+        var hops = 0
+        var requests = 0
+    }
+
+    /// Searches for the peers closest to `target` with `message`. `heard` gets every answer and says whether to go on.
+    ///
+    /// When the peers found lie much closer together than the network's size explains, the neighbouring parts of the key space are searched as
+    /// well, and what is found there counts too: whoever crowds around a key to hide it has not moved its honest neighbours away.
+    func search(
+        _ target: KademliaKey, asking message: Bytes, isRefresh: Bool = false,
+        _ heard: (KademliaContact, KademliaMessage) async throws -> Bool
+    ) async throws -> Found {
+        guard let swarm, isRunning else { throw KademliaError.closed }
+        while lookups >= KademliaLimits.lookups { try await lookupEnded.wait() }
+        lookups += 1
+        statistics.lookups += 1
+        defer {
+            lookups -= 1
+            lookupEnded.wakeOne()
+        }
+        var (found, goesOn) = try await run(target, message, swarm, heard)
+        guard goesOn, !isRefresh else { return found }
+        let size = networkSize.estimate ?? responder.state.withLock { $0.table.estimatedNetworkSize }
+        let neighbours = NetworkSize.neighbours(of: target, found: found.closest.map { KademliaKey($0.peer) }, k: configuration.k, size: size)
+        if !neighbours.isEmpty { statistics.crowdedLookups += 1 }
+        var known = Set(found.closest.map(\.peer))
+        for neighbour in neighbours where goesOn {
+            let seed = Bytes(system.randomBytes(32))
+            let key = KademliaAim.key(near: target.sibling(at: neighbour, rest: KademliaKey(hashing: seed)), bits: neighbour + 2, seed: seed)
+            let (around, _) = try await run(KademliaKey(hashing: key), KademliaMessage.encode(.findNode, key: key), swarm) { _, _ in true }
+            let fresh = around.closest.filter { known.insert($0.peer).inserted }
+            found.closest += fresh
+            found.requests += around.requests + fresh.count
+            for (contact, answer) in await ask(fresh, message, swarm) where goesOn { goesOn = try await heard(contact, answer) }
+        }
+        return found
+    }
+
+    /// Asks all of `contacts` at once; the answers that came.
+    private func ask(_ contacts: [KademliaContact], _ message: Bytes, _ swarm: Swarm) async -> [(KademliaContact, KademliaMessage)] {
+        await withTaskGroup(of: (KademliaContact, KademliaMessage)?.self) { group in
+            for contact in contacts {
+                group.addTask { [self] in
+                    do { return try await request(message, contact, swarm).map { (contact, $0) } } catch { return nil }
+                }
+            }
+            return await group.reduce(into: []) { answers, answer in if let answer { answers.append(answer) } }
+        }
+    }
+
+    private func run(
+        _ target: KademliaKey, _ message: Bytes, _ swarm: Swarm,
+        _ heard: (KademliaContact, KademliaMessage) async throws -> Bool
+    ) async throws -> (Found, goesOn: Bool) {
+        let seeds = responder.state.withLock { $0.table.closest(to: target, count: configuration.k) }
+        guard !seeds.isEmpty else { throw KademliaError.noPeers }
+        var settings = LookupMachine.Settings(end: home.now + KademliaLimits.lookupTimeout)
+        settings.k = configuration.k
+        settings.alpha = configuration.alpha
+        settings.beta = configuration.beta
+        settings.paths = configuration.paths
+        settings.patience = latency.patience
+        let run = LookupRun(LookupMachine(target: target, own: responder.own, settings: settings), asking: message, on: swarm, self)
+        run.begin(seeds.map { LookupMachine.Candidate($0) })
+        var goesOn = true
+        do {
+            while goesOn, let (contact, answer) = try await run.next() { goesOn = try await heard(contact, answer) }
+        } catch {
+            await run.close()
+            throw error
+        }
+        await run.close()
+        let result = Found(closest: run.machine.closest.map(\.contact), hops: run.machine.hops, requests: run.machine.requests)
+        statistics.hops += UInt64(result.hops)
+        return (result, goesOn)
+    }
+
+    /// Sends `message` to all of `contacts`, some at once; says how many took it.
+    func spread(_ message: Bytes, to contacts: [KademliaContact], expectsAnswer: Bool, accepts: @escaping @Sendable (KademliaMessage) -> Bool) async -> Int {
+        guard let swarm else { return 0 }
+        let scope = TaskScope()
+        let taken = Mutex(0)
+        for contact in contacts {
+            scope.spawn(on: home) { [self] in
+                do {
+                    let answer = try await request(message, contact, expectsAnswer: expectsAnswer, swarm)
+                    if answer.map(accepts) ?? !expectsAnswer { taken.withLock { $0 += 1 } }
+                } catch {
+                    log(.debug, "not stored", [LogField("peer", contact.peer.short), LogField("error", "\(error)")])
+                }
+            }
+        }
+        await withTaskCancellationHandler { await scope.drain() } onCancel: { scope.cancelAll() }
+        return taken.withLock { $0 }
+    }
+
+    // MARK: Keeping
+
+    func misbehaved(_ peer: PeerID, _ violation: KademliaResponder.Violation) {
+        log(.debug, "request refused", [LogField("peer", peer.short), LogField("reason", violation.rawValue)])
+    }
+
+    /// Brings back what was written down; gives the peers that were in the table.
+    private func restore() -> [KademliaContact] {
+        guard let archive else { return [] }
+        let now = system.wallTime
+        do {
+            return try responder.state.withLock { state in
+                let peers = try archive.read(&state.providers, &state.values, at: now)
+                _ = state.providers.takeChanges()
+                _ = state.values.takeChanges()
+                state.providers.keepsChanges = true
+                state.values.keepsChanges = true
+                return peers
+            }
+        } catch {
+            log(.warning, "records not read", [LogField("error", "\(error)")])
+            return []
+        }
+    }
+
+    /// Records have changed, perhaps: they are written soon.
+    func recordsChanged() {
+        guard archive != nil else { return }
+        let isFirst = isSaving.withLock { isSaving in
+            defer { isSaving = true }
+            return !isSaving
+        }
+        guard isFirst else { return }
+        let started = scope.spawn(on: home) { [self] in
+            do { try await home.sleep(until: home.now + KademliaLimits.writeDelay) } catch {}
+            isSaving.withLock { $0 = false }
+            if !Task.isCancelled { await save(durable: false, withPeers: false) }
+        }
+        if !started { isSaving.withLock { $0 = false } }
+    }
+
+    private func save(durable: Bool, withPeers: Bool) async {
+        guard let archive else { return }
+        let (providers, values, rows) = responder.state.withLock { state in
+            (state.providers.takeChanges(), state.values.takeChanges(), withPeers ? state.table.rows : nil)
+        }
+        do { try await archive.write(providers, values, peers: rows?.map(\.contact), durable: durable) } catch {
+            log(.warning, "records not written", [LogField("error", "\(error)")])
+        }
+    }
+
+    /// After a restart the peers of the last run are the way back into the network.
+    private func reconnect(to contacts: [KademliaContact], _ swarm: Swarm) async {
+        var rest = contacts[...]
+        while !rest.isEmpty, responder.state.withLock({ $0.table.count }) < configuration.k, !Task.isCancelled {
+            let batch = rest.prefix(configuration.alpha)
+            rest = rest.dropFirst(batch.count)
+            let scope = TaskScope()
+            for contact in batch where !swarm.isConnected(contact.peer) {
+                scope.spawn(on: home) {
+                    do { _ = try await swarm.connectDirectly(to: contact.peer, addresses: contact.addresses) } catch {}
+                }
+            }
+            await withTaskCancellationHandler { await scope.drain() } onCancel: { scope.cancelAll() }
+        }
+    }
+
+    /// Puts the values of our own again before others forget them.
+    private func republish() {
+        let now = home.now
+        for (place, own) in ownValues.sorted(by: { $0.key < $1.key }) where now - own.put >= KademliaLimits.republishInterval {
+            ownValues[place]?.put = now
+            spawn { [self] in
+                do { try await put(own.value, for: own.key) } catch {
+                    log(.info, "value not put again", [LogField("error", "\(error)")])
+                    // Invalid by now, or replaced by a better one.
+                    if error is KademliaResponder.Violation { ownValues[place] = nil }
+                }
+            }
+        }
+    }
+}
