@@ -33,6 +33,7 @@ let contentTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
             while let output = machine.next() {
                 switch output {
                 case .locate(let peer, let cids): machine.handle(.located(peer, cids.map { ($0, 100) }), at: now)
+                case .flood: break
                 case .send(let peer, let envelope):
                     machine.handle(.left(peer, envelope: envelope.id, blocks: envelope.blocks.count, bytes: envelope.bytes), at: now)
                 }

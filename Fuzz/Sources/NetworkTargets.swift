@@ -1,7 +1,6 @@
 import WaggleBase
 import WaggleCryptography
-import WaggleNetwork
-
+@testable import WaggleNetwork
 @testable import WaggleServices
 @testable import WaggleStack
 
@@ -98,6 +97,13 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("noise-responder", { bytes in for channel in channels { handshake(channel, .responder, bytes) } }),
     ("yamux-client", { yamux(.initiator, $0) }),
     ("yamux-server", { yamux(.responder, $0) }),
+    ("fetch-message", { bytes in
+        _ = attempt { try FetchMessage.request.decode(bytes) }
+        if let result = attempt({ try FetchMessage.response.decode(bytes) }) { _ = attempt { try FetchMessage.response.encode(result) } }
+    }),
+    ("reputation-row", { bytes in
+        if let row = attempt({ try ReputationTable.Row(decoding: bytes) }) { _ = row.encoded }
+    }),
     ("identify", { bytes in
         var message = IdentifyMessage()
         guard attempt({ try message.merge(bytes) }) != nil else { return }

@@ -24,6 +24,7 @@ public enum Catalog {
         var services: [any Service] = [
             Identify(agentVersion: configuration.agentVersion),
             Ping(),
+            Fetch(),
             Bootstrap(configuration.bootstrap),
         ]
         if configuration.servesPerf { services.append(Perf()) }

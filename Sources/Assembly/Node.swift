@@ -26,6 +26,7 @@ public final class Node: Sendable {
     public let ping: Ping?
     /// Topics; nil unless the configuration asks for them.
     public let pubsub: PubSub?
+    public let fetch: Fetch?
 
     /// The tables of a store that a node works with.
     public static let tables = [AddressBook.table, Reputation.table]
@@ -62,6 +63,7 @@ public final class Node: Sendable {
         identify = services.lazy.compactMap { $0 as? Identify }.first
         ping = services.lazy.compactMap { $0 as? Ping }.first
         pubsub = services.lazy.compactMap { $0 as? PubSub }.first
+        fetch = services.lazy.compactMap { $0 as? Fetch }.first
         for service in services { swarm.register(service) }
     }
 
