@@ -21,6 +21,10 @@ public final class ContentNode: Sendable {
         public let ping: Ping
         /// Fetches blocks from peers and serves ours: `withSession` gives readers a source.
         public let bitswap: Bitswap
+        /// The hash tables; nil where the configuration wants none.
+        public let kademlia: KademliaPair?
+        /// Who is asked for providers, peers and records, and told of ours.
+        public let routing: CompositeRouting
 
         public var swarm: Swarm { node.swarm }
     }
@@ -48,10 +52,17 @@ public final class ContentNode: Sendable {
             }
             configuration.identity = identity.key
             let node = try await Node(configuration, on: system, store: repository.data)
-            let bitswap = Bitswap(store: repository.blocks)
+            let kademlia = KademliaPair(configuration.routing, store: repository.data)
+            let routing = CompositeRouting(kademlia?.routers ?? CompositeRouting.Routers(), validators: KademliaPair.validators)
+            if let kademlia {
+                node.add(kademlia.wide)
+                node.add(kademlia.local)
+                node.swarm.routing = routing
+            }
+            let bitswap = Bitswap(store: repository.blocks, routing: kademlia == nil ? nil : routing)
             node.add(bitswap)
             guard let ping = node.ping else { preconditionFailure("every node has a ping service") }
-            let online = Online(node: node, ping: ping, bitswap: bitswap)
+            let online = Online(node: node, ping: ping, bitswap: bitswap, kademlia: kademlia, routing: routing)
             return ContentNode(system: system, repository: repository, identity: identity, online: online)
         } catch {
             await repository.close()

@@ -59,6 +59,8 @@ public struct NodeConfiguration: Sendable {
     public var reputation = ReputationLimits()
     /// Program and version, as identify tells it.
     public var agentVersion = "waggle/\(NodeConfiguration.version)"
+    /// How a node with a repository takes part in routing.
+    public var routing = RoutingType.automatic
     /// Whether peers may measure the connection: they can use bandwidth at will then.
     public var servesPerf = false
     /// How the node takes part in publish-subscribe; nil for not at all.

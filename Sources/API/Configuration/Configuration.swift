@@ -65,6 +65,8 @@ package struct Configuration: Hashable, Sendable {
     package var gatewayAddresses: [String] { strings("Addresses.Gateway") }
     package var bootstrap: [String] { strings("Bootstrap") }
     package var addressFilters: [String] { strings("Swarm.AddrFilters") }
+    /// Missing or empty: as Kubo, `auto`.
+    package var routingType: String { self["Routing.Type"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? "auto" }
     package var securityPolicy: String { self["Waggle.Security"]?.string ?? "prefer" }
     package var postQuantum: String { self["Waggle.PostQuantum"]?.string ?? "waggle" }
     package var lowWater: Int { Int(self["Swarm.ConnMgr.LowWater"]?.integer ?? 160) }

@@ -52,6 +52,11 @@ package enum NodeSettings {
             throw CommandError("Waggle.PostQuantum: openssl needs OpenSSL 3.5 or newer; this system has \(PostQuantum.libcryptoVersion)")
         }
         settings.postQuantum = implementation
+        guard let routing = RoutingType(rawValue: configuration.routingType) else {
+            let known = RoutingType.allCases.map(\.rawValue).joined(separator: ", ")
+            throw CommandError("Routing.Type: \(configuration.routingType) is not one of \(known)")
+        }
+        settings.routing = routing
         settings.trimming.lowWater = configuration.lowWater
         settings.trimming.highWater = max(configuration.highWater, configuration.lowWater)
         for text in configuration.addressFilters { settings.gate.deniedRanges.insert(try range(text, "Swarm.AddrFilters")) }
