@@ -104,6 +104,10 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("reputation-row", { bytes in
         if let row = attempt({ try ReputationTable.Row(decoding: bytes) }) { _ = row.encoded }
     }),
+    ("mdns-message", { bytes in
+        guard let message = attempt({ try DNSMessage(decoding: bytes.span) }) else { return }
+        _ = attempt { try DNSMessage(decoding: message.encoded().span) }
+    }),
     ("identify", { bytes in
         var message = IdentifyMessage()
         guard attempt({ try message.merge(bytes) }) != nil else { return }

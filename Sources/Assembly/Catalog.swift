@@ -28,6 +28,7 @@ public enum Catalog {
             Bootstrap(configuration.bootstrap),
         ]
         if configuration.servesPerf { services.append(Perf()) }
+        if configuration.multicastDNS { services.append(MDNS()) }
         if let pubsub = configuration.pubsub { services.append(PubSub(pubsub)) }
         return services
     }

@@ -35,6 +35,8 @@ public struct NodeConfiguration: Sendable {
     public var bootstrap: [Multiaddr] = []
     /// Channels in place of the catalog's, best first, for simulations; nil for the catalog's.
     package var channels: (@Sendable (LocalIdentity) -> [any SecureChannel])?
+    /// Whether peers in the local network are found by multicast DNS, and told of this node.
+    public var multicastDNS = false
     /// Which channels may be used.
     public var policy = SecurityPolicy.prefer
     /// The chain network that the node belongs to; nil for none.

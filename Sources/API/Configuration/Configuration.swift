@@ -64,6 +64,8 @@ package struct Configuration: Hashable, Sendable {
     package var apiAddresses: [String] { strings("Addresses.API") }
     package var gatewayAddresses: [String] { strings("Addresses.Gateway") }
     package var bootstrap: [String] { strings("Bootstrap") }
+    /// `Discovery.MDNS.Enabled`; on where nothing is said.
+    package var findsPeersLocally: Bool { if case .bool(false)? = self["Discovery.MDNS.Enabled"] { false } else { true } }
     package var addressFilters: [String] { strings("Swarm.AddrFilters") }
     /// Missing or empty: as Kubo, `auto`.
     package var routingType: String { self["Routing.Type"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? "auto" }

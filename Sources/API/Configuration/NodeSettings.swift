@@ -44,6 +44,7 @@ package enum NodeSettings {
             throw CommandError("Waggle.Security: \(configuration.securityPolicy) is not one of \(known)")
         }
         settings.policy = policy
+        settings.multicastDNS = configuration.findsPeersLocally
         guard let implementation = PostQuantum.Implementation(rawValue: configuration.postQuantum) else {
             let known = PostQuantum.Implementation.allCases.map(\.rawValue).joined(separator: ", ")
             throw CommandError("Waggle.PostQuantum: \(configuration.postQuantum) is not one of \(known)")
