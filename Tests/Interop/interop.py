@@ -15,6 +15,7 @@ import threading
 import time
 
 import http_faults
+import lan
 from nodes import Kubo, Waggle
 from p2pd import P2PD
 
@@ -429,6 +430,7 @@ CHECKS = [
     ("Kubo: our files, from 0 bytes to 256 MB", kubo_gets),
     ("Kubo: directory trees both ways", trees),
     ("Kubo connects: ping", kubo_connects),
+    ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
     ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
     ("HTTP: clients that misbehave", lambda peers: http_faults.check(api_address(peers), peers.alone.process.pid)),

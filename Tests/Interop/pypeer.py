@@ -1,6 +1,7 @@
 """A py-libp2p host. Runs in the virtual environment that scripts/interop makes; one JSON object a line.
 
 pypeer.py listen PORT                  echo, ping, identify and perf until killed
+pypeer.py mdns IP PORT                 multicast DNS until killed
 pypeer.py dial MULTIADDR ACTION...     ping:N identify echo:BYTES:STREAMS perf:UP:DOWN
 """
 import json
@@ -56,6 +57,21 @@ async def listen(port):
         host.set_stream_handler(ECHO, echo)
         await PerfService(host).start()
         say(event="ready", peer=host.get_id().to_string(), address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{host.get_id().to_string()}")
+        await trio.sleep_forever()
+
+
+async def mdns(ip, port):
+    from libp2p.discovery.events.peerDiscovery import peerDiscovery
+    from libp2p.discovery.mdns.mdns import MDNSDiscovery
+
+    where = [multiaddr.Multiaddr(f"/ip4/{ip}/tcp/{port}")]
+    host = make_host(where)
+    async with host.run(listen_addrs=where):
+        peerDiscovery.register_peer_discovered_handler(
+            lambda info: say(event="found", peer=info.peer_id.to_string(), addresses=[str(address) for address in info.addrs]))
+        discovery = MDNSDiscovery(host.get_network(), port=port, host=host)
+        await trio.to_thread.run_sync(discovery.broadcaster.register)
+        say(event="ready", peer=host.get_id().to_string())
         await trio.sleep_forever()
 
 
@@ -155,5 +171,7 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.CRITICAL)
     if sys.argv[1] == "listen":
         trio.run(listen, int(sys.argv[2]))
+    elif sys.argv[1] == "mdns":
+        trio.run(mdns, sys.argv[2], int(sys.argv[3]))
     else:
         trio.run(dial, sys.argv[2], sys.argv[3:])
