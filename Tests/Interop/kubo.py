@@ -1,6 +1,6 @@
 """Runs Kubo 0.22, which comes as a C library, as a child process.
 
-kubo.py LIBRARY REPOSITORY PORT     takes one JSON request a line on standard input and answers each with one line
+kubo.py LIBRARY REPOSITORY PORT ROUTING    takes one JSON request a line on standard input and answers each with one line
 """
 import ctypes
 import json
@@ -10,7 +10,7 @@ import sys
 TEXT = ["AddFile", "ListPeers", "GetNodeID", "GetNodeMultiAddrs"]
 
 
-def configure(repository, port):
+def configure(repository, port, routing):
     path = os.path.join(repository, "config")
     with open(path) as file:
         config = json.load(file)
@@ -22,14 +22,14 @@ def configure(repository, port):
     config["Swarm"]["RelayClient"] = {"Enabled": False}
     config["Swarm"]["EnableHolePunching"] = False
     config["Swarm"]["AddrFilters"] = []
-    config["Routing"] = {"Type": "none", "Methods": None, "Routers": None}
+    config["Routing"] = {"Type": routing, "Methods": None, "Routers": None}
     config["AutoNAT"] = {}
     with open(path, "w") as file:
         json.dump(config, file)
 
 
 def main():
-    library_path, repository, port = sys.argv[1:]
+    library_path, repository, port, routing = sys.argv[1:]
     # The library writes to standard output as it likes: keep that apart from the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -39,7 +39,7 @@ def main():
     os.makedirs(repository, exist_ok=True)
     here = repository.encode()
     library.CreateRepo(here)
-    configure(repository, int(port))
+    configure(repository, int(port), routing)
     library.RunNode(here)
 
     def text(value):

@@ -53,11 +53,11 @@ class Waggle:
 class Kubo:
     """Kubo 0.22 in a process of its own; see kubo.py."""
 
-    def __init__(self, library, folder, port):
+    def __init__(self, library, folder, port, routing="none"):
         self.address = f"/ip4/127.0.0.1/tcp/{port}"
-        self.log = open(os.path.join(folder, "kubo.log"), "wb")
+        self.log = open(os.path.join(folder, f"kubo-{routing}.log"), "wb")
         self.process = subprocess.Popen(
-            [sys.executable, os.path.join(HERE, "kubo.py"), library, os.path.join(folder, "kubo"), str(port)],
+            [sys.executable, os.path.join(HERE, "kubo.py"), library, os.path.join(folder, f"kubo-{routing}"), str(port), routing],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, cwd=folder)
         self.peer = self.ask("id")
         self.address += "/p2p/" + self.peer

@@ -72,16 +72,17 @@ def fields(data):
 
 
 class P2PD:
-    IDENTIFY, CONNECT, STREAM_OPEN, STREAM_HANDLER = range(4)
+    IDENTIFY, CONNECT, STREAM_OPEN, STREAM_HANDLER, DHT = range(5)
+    FIND_PEER, FIND_PEERS_CONNECTED, FIND_PROVIDERS, GET_CLOSEST, GET_PUBLIC_KEY, GET_VALUE, SEARCH_VALUE, PUT_VALUE, PROVIDE = range(9)
 
-    def __init__(self, binary, folder, port):
+    def __init__(self, binary, folder, port, *options):
         self.path = os.path.join(folder, f"p2pd-{port}.sock")
         if os.path.exists(self.path):
             os.remove(self.path)
         self.port = port
         self.log = open(os.path.join(folder, f"p2pd-{port}.log"), "wb")
         self.process = subprocess.Popen(
-            [binary, "-listen", "/unix" + self.path, "-hostAddrs", f"/ip4/127.0.0.1/tcp/{port}", "-bootstrapPeers", "", "-idleTimeout", "0"],
+            [binary, "-listen", "/unix" + self.path, "-hostAddrs", f"/ip4/127.0.0.1/tcp/{port}", "-bootstrapPeers", "", "-idleTimeout", "0", *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.peer = self.first_answer()
         self.address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{self.peer}"
@@ -160,3 +161,19 @@ class P2PD:
                 threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
+
+    def dht(self, kind, peer=None, cid=None, key=None, value=None, seconds=20):
+        """The answers of the hash table: PeerIDs with their addresses, or values."""
+        body = field(1, kind) + field(6, 10) + field(7, seconds)
+        for number, part in ((2, peer), (3, cid), (4, key), (5, value)):
+            if part is not None:
+                body += field(number, part)
+        control, response = self.request(self.DHT, body, 5)
+        answers = [dict(fields(response[5]))] if 5 in response else []
+        # A list: BEGIN, then one answer after the other, then END.
+        if answers and answers[0].get(1) == 0:
+            answers = []
+            while (answer := dict(fields(self.receive(control)))).get(1) != 2:
+                answers.append(answer)
+        control.close()
+        return [base58_encode(dict(fields(answer[2]))[1]) if 2 in answer else answer.get(3) for answer in answers]

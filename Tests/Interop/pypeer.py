@@ -3,6 +3,8 @@
 pypeer.py listen PORT                  echo, ping, identify and perf until killed
 pypeer.py mdns IP PORT                 multicast DNS until killed
 pypeer.py dial MULTIADDR ACTION...     ping:N identify echo:BYTES:STREAMS perf:UP:DOWN
+pypeer.py kad-listen PORT              a server of the hash table
+pypeer.py kad-dial PORT MULTIADDR ACTION... the same, with: find:PEER provide:HASH providers:HASH put:KEY=VALUE get:KEY
 """
 import json
 import logging
@@ -167,11 +169,61 @@ async def act(host, target, peer, name, *numbers):
         raise SystemExit(f"unknown action {name}")
 
 
+async def kad(port, address, actions):
+    from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
+    from libp2p.peer.id import ID
+    from libp2p.records.validator import Validator
+    from libp2p.tools.anyio_service import background_trio_service
+
+    class Anything(Validator):
+        def validate(self, key, value):
+            pass
+
+        def select(self, key, values):
+            return 0
+
+    where = [multiaddr.Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]
+    host = make_host(where)
+    async with host.run(listen_addrs=where):
+        table = KadDHT(host, DHTMode.SERVER)
+        table.register_validator("example", Anything())
+        async with background_trio_service(table):
+            own = host.get_id().to_string()
+            if not address:
+                say(event="ready", peer=own, address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{own}")
+                await trio.sleep_forever()
+            info = info_from_p2p_addr(multiaddr.Multiaddr(address))
+            await host.connect(info)
+            await table.add_peer(info.peer_id, skip_server_mode_check=True)
+            say(event="connected", peer=info.peer_id.to_string(), self=own)
+            for action in actions:
+                name, argument = action.split(":", 1)
+                if name == "find":
+                    found = await table.find_peer(ID.from_base58(argument))
+                    say(event="found", ok=found is not None, addresses=[str(a) for a in found.addrs] if found else [])
+                elif name == "provide":
+                    say(event="provided", ok=await table.provide(argument))
+                elif name == "providers":
+                    found = await table.find_providers(argument)
+                    say(event="providers", peers=[p.peer_id.to_string() for p in found])
+                elif name == "put":
+                    key, value = argument.split("=", 1)
+                    await table.put_value(key, value.encode())
+                    say(event="put", ok=True)
+                elif name == "get":
+                    value = await table.get_value(argument)
+                    say(event="value", value=value.decode() if value else "")
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.CRITICAL)
     if sys.argv[1] == "listen":
         trio.run(listen, int(sys.argv[2]))
     elif sys.argv[1] == "mdns":
         trio.run(mdns, sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "kad-listen":
+        trio.run(kad, int(sys.argv[2]), None, [])
+    elif sys.argv[1] == "kad-dial":
+        trio.run(kad, int(sys.argv[2]), sys.argv[3], sys.argv[4:])
     else:
         trio.run(dial, sys.argv[2], sys.argv[3:])

@@ -11,6 +11,7 @@ import WaggleServices
 /// peer listen [--listen MULTIADDR]… [--policy classical|prefer|require]      until SIGTERM
 /// peer dial MULTIADDR [--policy …] ACTION…                                   identify  ping:N  echo:BYTES:STREAMS  halfclose:BYTES:STREAMS  perf:UP:DOWN  streams:N  connects:N
 /// ```
+/// With `--kad` the node is a server of the hash table `/ipfs/kad/1.0.0`, with all addresses; see `KademliaActions`.
 enum PeerCommand {
     static func run(_ arguments: [String]) throws {
         var arguments = arguments[...]
@@ -20,6 +21,7 @@ enum PeerCommand {
         configuration.servesPerf = true
         configuration.gate = ConnectionGate.Rules()
         var rest: [String] = []
+        var kademlia: KademliaActions?
         while let argument = arguments.popFirst() {
             switch argument {
             case "--listen":
@@ -28,6 +30,7 @@ enum PeerCommand {
             case "--policy":
                 guard let name = arguments.popFirst(), let policy = SecurityPolicy(rawValue: name) else { throw PeerCommandError.usage }
                 configuration.policy = policy
+            case "--kad": kademlia = KademliaActions()
             default: rest.append(argument)
             }
         }
@@ -36,30 +39,34 @@ enum PeerCommand {
         defer { system.shutdown() }
         let settings = configuration
         let words = rest
-        do { try run(mode, settings, words, system) } catch {
+        let actions = kademlia
+        do { try run(mode, settings, words, actions, system) } catch {
             Line("failed").add("error", "\(error)").print()
             system.shutdown()
             PeerOutput.exit(1)
         }
     }
 
-    private static func run(_ mode: String, _ settings: NodeConfiguration, _ words: [String], _ system: LinuxSystem) throws {
+    private static func run(
+        _ mode: String, _ settings: NodeConfiguration, _ words: [String], _ kademlia: KademliaActions?, _ system: LinuxSystem
+    ) throws {
         switch mode {
         case "listen":
             var listening = settings
             if listening.listen.isEmpty { listening.listen = [try Multiaddr(parsing: "/ip4/127.0.0.1/tcp/0")] }
             let configuration = listening
-            try system.runBlocking { try await listen(configuration, system) }
-        case "dial": try system.runBlocking { try await dial(settings, words, system) }
+            try system.runBlocking { try await listen(configuration, kademlia, system) }
+        case "dial": try system.runBlocking { try await dial(settings, words, kademlia, system) }
         default: throw PeerCommandError.usage
         }
     }
 
     // MARK: Listening
 
-    private static func listen(_ configuration: NodeConfiguration, _ system: LinuxSystem) async throws {
+    private static func listen(_ configuration: NodeConfiguration, _ kademlia: KademliaActions?, _ system: LinuxSystem) async throws {
         let node = try await Node(configuration, on: system)
         node.add(EchoService())
+        if let kademlia { node.add(kademlia.kademlia) }
         let observation = node.swarm.observe(on: system.home) { event in
             switch event {
             case .connected(let connection): report("connected", connection)
@@ -76,16 +83,26 @@ enum PeerCommand {
 
     // MARK: Dialing
 
-    private static func dial(_ configuration: NodeConfiguration, _ words: [String], _ system: LinuxSystem) async throws {
+    private static func dial(
+        _ configuration: NodeConfiguration, _ words: [String], _ kademlia: KademliaActions?, _ system: LinuxSystem
+    ) async throws {
         guard let target = words.first else { throw PeerCommandError.usage }
         let address = try Multiaddr(parsing: target)
         let node = try await Node(configuration, on: system)
         node.add(EchoService())
+        if let kademlia { node.add(kademlia.kademlia) }
         try await node.run { node in
             let start = system.home.now
             let connection = try await node.connect(address)
             report("connected", connection, (await system.home.run { system.home.now }) - start)
-            for word in words.dropFirst() { try await act(word, node, try await node.swarm.connect(to: connection.peer)) }
+            for word in words.dropFirst() {
+                let parts = word.split(separator: ":", maxSplits: 1).map(String.init)
+                if let fields = try await kademlia?.act(parts[0], parts.count > 1 ? parts[1] : "", node) {
+                    fields.reduce(Line(parts[0])) { $0.add($1.0, $1.1) }.print()
+                    continue
+                }
+                try await act(word, node, try await node.swarm.connect(to: connection.peer))
+            }
         }
     }
 

@@ -41,12 +41,24 @@ final class KademliaClient: Sendable {
         try await stream.writeMessage(message)
         var answer: KademliaMessage?
         if expectsAnswer {
-            guard let bytes = try await stream.readMessage(limit: KademliaLimits.response) else { throw StreamError.truncated }
-            answer = try KademliaMessage(bytes)
+            answer = try await readAnswer(to: message, on: stream)
         }
         stream.deadline = nil
         give(stream)
         return answer
+    }
+
+    /// Some implementations answer ADD_PROVIDER, which asks for no answer: such answers come in front of the one that is waited for.
+    private func readAnswer(to message: Bytes, on stream: Stream) async throws -> KademliaMessage {
+        // Every request of ours begins with its type.
+        let kind = message.dropFirst().first
+        for _ in 0...KademliaLimits.strayAnswers {
+            guard let bytes = try await stream.readMessage(limit: KademliaLimits.response) else { throw StreamError.truncated }
+            let answer = try KademliaMessage(bytes)
+            if answer.kind.rawValue == kind { return answer }
+            guard answer.kind == .addProvider else { break }
+        }
+        throw KademliaError.badAnswer(stream.peer)
     }
 
     // MARK: Streams that wait

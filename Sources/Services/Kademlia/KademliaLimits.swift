@@ -23,6 +23,9 @@ public enum KademliaLimits {
     /// Addresses of one peer that are passed on: an answer with 20 peers stays below 64 KiB.
     public static let toldAddresses = 16
 
+    /// Answers that were not asked for in front of one that was.
+    public static let strayAnswers = 64
+
     // Streams.
 
     /// Inbound streams of one peer at once: others keep one open and use more only under load.
