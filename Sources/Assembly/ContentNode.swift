@@ -46,11 +46,14 @@ public final class ContentNode: Sendable {
         do {
             // Before there are keys: they keep what they are made with.
             if let implementation = network?.postQuantum { PostQuantum.use(implementation) }
-            let identity = try IdentityFile.load(from: path, expecting: expectedPeer, on: system)
+            let first = try IdentityFile.load(from: path, expecting: expectedPeer, on: system)
+            let secondKey = try IdentityFile.loadSecond(from: path, on: system)
+            let identity = LocalIdentity(first.key, second: secondKey.flatMap { SecondIdentity($0, of: first.key) })
             guard var configuration = network else {
                 return ContentNode(system: system, repository: repository, identity: identity, online: nil)
             }
             configuration.identity = identity.key
+            configuration.secondIdentity = identity.second?.key
             let node = try await Node(configuration, on: system, store: repository.data)
             let kademlia = KademliaPair(configuration.routing, store: repository.data)
             let routing = CompositeRouting(kademlia?.routers ?? CompositeRouting.Routers(), validators: KademliaPair.validators)

@@ -45,6 +45,36 @@ public enum IdentityFile {
         return LocalIdentity(key)
     }
 
+    static func secondPath(_ repository: String) -> String { "\(repository)/identity.second" }
+
+    /// Stores the node's second, post-quantum key beside the first, in the same form.
+    public static func storeSecond(_ key: IdentityKeyPair, in repository: String, on system: any System) throws(IdentityFileError) {
+        let text = key.encoded.withUnsafeBytes { Multibase.base64pad.encode($0, prefixed: false) } + "\n"
+        do {
+            try system.files.makeDirectory(repository, mode: 0o700)
+            try system.files.replace(secondPath(repository), with: Bytes(utf8: text), mode: 0o600)
+        } catch {
+            throw .file(error)
+        }
+    }
+
+    /// Reads the second key; nil when the node has none.
+    public static func loadSecond(from repository: String, on system: any System) throws(IdentityFileError) -> IdentityKeyPair? {
+        let path = secondPath(repository)
+        let bytes: Bytes
+        do { bytes = try system.files.read(path, limit: limit) } catch {
+            if case .notFound = error { return nil }
+            throw .file(error)
+        }
+        let text = String((bytes.utf8 ?? "").filter { !$0.isWhitespace })
+        do {
+            let raw = try Multibase.base64pad.decode(unprefixed: text)
+            return try IdentityKeyPair(decoding: raw.span)
+        } catch {
+            throw .unreadable(path: path)
+        }
+    }
+
     /// Reads the key. `expected` is the PeerID that the configuration names, if it names one.
     public static func load(from repository: String, expecting expected: String? = nil, on system: any System) throws(IdentityFileError) -> LocalIdentity {
         let path = path(repository)

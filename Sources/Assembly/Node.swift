@@ -29,7 +29,7 @@ public final class Node: Sendable {
     public let fetch: Fetch?
 
     /// The tables of a store that a node works with.
-    public static let tables = [AddressBook.table, Reputation.table]
+    public static let tables = [AddressBook.table, Reputation.table, IdentityBindings.table]
 
     /// Puts a node together; nothing listens before `run` or `start`.
     ///
@@ -39,12 +39,14 @@ public final class Node: Sendable {
         self.system = system
         if let implementation = configuration.postQuantum { PostQuantum.use(implementation) }
         let key = try configuration.identity ?? Node.generateKey(system)
-        let identity = LocalIdentity(key)
+        let second = configuration.secondIdentity.flatMap { SecondIdentity($0, of: key) }
+        let identity = LocalIdentity(key, second: second)
+        let identities = try IdentityBindings(system: system, store: store)
         let chain = try configuration.chain.map { try $0.channel(identity) }
         let channels =
             try configuration.channels?(identity)
             ?? Catalog.channels(
-                NoiseKeys(identity: identity, secret: Node.secret(system)), chain: chain, configuration.chain?.place ?? .first)
+                NoiseKeys(identity: identity, secret: Node.secret(system), bindings: identities), chain: chain, configuration.chain?.place ?? .first)
         var settings = SwarmConfiguration(channels: channels, muxers: Catalog.muxers)
         settings.policy = configuration.policy
         settings.limits = configuration.limits
@@ -55,7 +57,7 @@ public final class Node: Sendable {
         settings.announce = configuration.announce
         settings.appendAnnounce = configuration.appendAnnounce
         settings.noAnnounce = configuration.noAnnounce
-        let book = try AddressBook(system: system, store: store, limits: configuration.addressBook)
+        let book = try AddressBook(system: system, store: store, limits: configuration.addressBook, identities: identities)
         let reputation = try Reputation(system: system, store: store, limits: configuration.reputation)
         swarm = Swarm(
             system: system, identity: identity, configuration: settings, transports: Catalog.transports, addressBook: book, reputation: reputation)

@@ -29,6 +29,8 @@ public struct NodeConfiguration: Sendable {
 
     /// The node's key; nil for a new one at every start.
     public var identity: IdentityKeyPair?
+    /// A post-quantum key beside a classical one: peers that can verify it know the node under both PeerIDs. Left out when the kinds do not fit.
+    public var secondIdentity: IdentityKeyPair?
     /// Where to listen.
     public var listen: [Multiaddr] = []
     /// Peers to connect to at the start, each with `/p2p/…` at its end.

@@ -81,3 +81,17 @@ extension Swarm {
         }
     }
 }
+
+extension Swarm {
+    /// Waits until `condition` holds, looking again every 10 ms of virtual time.
+    func until(_ limit: Duration = .seconds(60), _ condition: @Sendable () -> Bool) async throws {
+        let home = system.home
+        let end = home.now + limit
+        while !condition() {
+            guard home.now < end else { throw SecurityTestError.tooLate }
+            try await home.sleep(until: home.now + .milliseconds(10))
+        }
+    }
+}
+
+enum SecurityTestError: Error { case tooLate }

@@ -17,6 +17,9 @@ enum IDCommand {
             <pubkey>: Public key.
             <addrs>: Addresses (newline delimited).
             <protocols>: Libp2p Protocol registrations (newline delimited).
+
+            A node with two identities has SecondID and SecondPublicKey besides, its post-quantum name and key. ChainAlias is the name that chain
+            networks give its key: SHA3-256 of the algorithm's number and the key.
             """,
         example: "> waggle id -f=\"<addrs>\\n\"",
         arguments: [.string("peerid", "Peer.ID of node to look up.", required: false)],
@@ -38,13 +41,21 @@ enum IDCommand {
             do { return try PeerID(text) } catch { throw CommandError("invalid peer id") }
         }
         let show = try encoder(request)
-        guard let asked, asked != own else {
+        guard let asked, asked != own, asked != node.identity.second?.peer else {
             let key = Multibase.base64pad.encode(node.identity.key.publicKey.encoded, prefixed: false)
-            return try await emitter.emitOnce([
+            var value: JSON = [
                 "ID": .string(show(own)), "PublicKey": .string(key), "Addresses": .strings(addresses(node, own)),
                 "AgentVersion": .string(try session.agentVersion),
                 "Protocols": .strings(node.online?.swarm.supportedProtocols.map(\.text).sorted() ?? []),
-            ])
+            ]
+            if let second = node.identity.second {
+                value["SecondID"] = .string(show(second.peer))
+                value["SecondPublicKey"] = .string(Multibase.base64pad.encode(second.key.publicKey.encoded, prefixed: false))
+            }
+            // Of the post-quantum key where there is one: that is what chain networks have.
+            let chainKey = node.identity.second?.key.publicKey ?? node.identity.key.publicKey
+            if let alias = chainKey.chainAlias { value["ChainAlias"] = .string(Multibase.base16.encode(alias, prefixed: false)) }
+            return try await emitter.emitOnce(value)
         }
         if request.flag("offline") {
             let key = asked.publicKey.map { Multibase.base64pad.encode($0.encoded, prefixed: false) } ?? ""
@@ -65,12 +76,14 @@ enum IDCommand {
 
     private static func describe(_ peer: PeerID, _ swarm: Swarm, _ show: (PeerID) -> String) -> JSON {
         let key = swarm.connections(to: peer).first?.peerKey ?? peer.publicKey
-        return [
+        var value: JSON = [
             "ID": .string(show(peer)), "PublicKey": .string(key.map { Multibase.base64pad.encode($0.encoded, prefixed: false) } ?? ""),
             "Addresses": .strings(swarm.addressBook.addresses(of: peer).map { $0.with(peer: peer).description }.sorted()),
             "AgentVersion": .string(swarm.addressBook.agentVersion(of: peer) ?? ""),
             "Protocols": .strings(swarm.addressBook.protocols(of: peer).map(\.text).sorted()),
         ]
+        if let partner = swarm.addressBook.identities.partner(of: peer) { value["SecondID"] = .string(show(partner)) }
+        return value
     }
 
     private static func encoder(_ request: Request) throws -> @Sendable (PeerID) -> String {

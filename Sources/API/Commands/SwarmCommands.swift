@@ -37,6 +37,7 @@ enum SwarmCommands {
         let all = request.flag("verbose")
         let address = connection.remoteAddress.withoutPeerID ?? connection.remoteAddress
         var row: JSON = ["Addr": .string(address.description), "Peer": .string(connection.peer.description)]
+        if let alias = connection.alias { row["Alias"] = .string(alias.description) }
         row["Latency"] = .string(all || request.flag("latency") ? connection.roundTrip.map { PingText.duration($0) } ?? "n/a" : "")
         row["Muxer"] = .string(all ? connection.muxer.text : "")
         row["Direction"] = JSON(all || request.flag("direction") ? (connection.direction == .inbound ? 1 : 2) : 0)
@@ -70,6 +71,7 @@ enum SwarmCommands {
         text += "\n"
         if let security = row["Security"] {
             text += "  \(security["Channel"]?.string ?? "") \(security["KeyExchange"]?.string ?? "") \(security["Signature"]?.string ?? "")"
+            if let alias = row["Alias"]?.string { text += " also \(alias)" }
             text += security["TranscriptVerified"]?.bool == true ? " verified\n" : " unverified\n"
         }
         if let reputation = row["Reputation"] {

@@ -36,6 +36,8 @@ extension Handshake {
 public struct Secured {
     /// Who is at the other end, proven.
     public let peer: PeerID
+    /// The other name of the same node, proven too: the PeerID of its second identity.
+    public let alias: PeerID?
     public let key: PublicKey
     /// The muxer agreed on inside the handshake; nil when it is still to be negotiated.
     public let muxer: ProtocolID?
@@ -43,8 +45,11 @@ public struct Secured {
     public let records: any RecordLayer
     public let security: SecurityInfo
 
-    public init(peer: PeerID, key: PublicKey, muxer: ProtocolID?, records: any RecordLayer, security: SecurityInfo) {
+    public init(
+        peer: PeerID, alias: PeerID? = nil, key: PublicKey, muxer: ProtocolID?, records: any RecordLayer, security: SecurityInfo
+    ) {
         self.peer = peer
+        self.alias = alias
         self.key = key
         self.muxer = muxer
         self.records = records
@@ -58,7 +63,7 @@ public struct SecurityInfo: Sendable, Hashable {
     public let channel: ProtocolID
     /// `X25519`, `X25519+ML-KEM-768`, `ML-KEM-768 mutual` …
     public let keyExchange: String
-    /// The kind of the peer's identity key: `Ed25519`, `RSA` …
+    /// The kind of the peer's identity key: `Ed25519`, `RSA` …; of a peer with two, both: `Ed25519+ML-DSA-65`.
     public let signature: String
     /// Whether recorded traffic stays secret from someone who can break X25519.
     public let isPostQuantum: Bool
@@ -89,6 +94,8 @@ public enum HandshakeError: Error, Hashable, Sendable {
     case notAuthentic
     /// An identity key of a kind or size that is not accepted.
     case keyRefused(KeyError)
+    /// The peer proved a name and is not believed it: it is known to have a second one, which it did not prove.
+    case identityRefused(IdentityRefusal)
     /// Somebody else answered.
     case wrongPeer(expected: PeerID, actual: PeerID)
     /// Both sides named their muxers and have none in common.

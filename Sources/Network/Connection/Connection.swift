@@ -16,6 +16,8 @@ import WaggleFormats
 public final class Connection: @unchecked Sendable {
     /// Who is at the other end, proven by the handshake.
     public let peer: PeerID
+    /// The other name of the same node, proven by the handshake too; nil for a peer with one.
+    public let alias: PeerID?
     /// The key of the peer.
     public let peerKey: PublicKey
     public let remoteAddress: Multiaddr
@@ -70,6 +72,7 @@ public final class Connection: @unchecked Sendable {
         loop = parameters.socket.loop
         openedAt = loop.now
         peer = secured.peer
+        alias = secured.alias
         peerKey = secured.key
         security = secured.security
         records = secured.records

@@ -6,9 +6,12 @@ public struct LocalIdentity: Sendable {
     public let key: IdentityKeyPair
     /// What others know this node by.
     public let peer: PeerID
+    /// A post-quantum identity beside it, for peers that can verify one; nil for none.
+    public let second: SecondIdentity?
 
-    public init(_ key: IdentityKeyPair) {
+    public init(_ key: IdentityKeyPair, second: SecondIdentity? = nil) {
         self.key = key
+        self.second = second
         peer = PeerID(key.publicKey)
     }
 }

@@ -17,6 +17,8 @@ public final class AddressBook: Sendable {
     }
 
     public let limits: AddressBookLimits
+    /// Which pairs of names are one peer: its addresses are found under either.
+    public let identities: IdentityBindings
     private let system: any System
     private let store: (any KeyValueStore)?
     private let state: Mutex<State>
@@ -24,7 +26,11 @@ public final class AddressBook: Sendable {
     private let log: Log
 
     /// Opens the book with what `store` holds. A row that cannot be read is dropped and logged.
-    public init(system: any System, store: (any KeyValueStore)? = nil, limits: AddressBookLimits = AddressBookLimits()) throws {
+    public init(
+        system: any System, store: (any KeyValueStore)? = nil, limits: AddressBookLimits = AddressBookLimits(),
+        identities: IdentityBindings? = nil
+    ) throws {
+        self.identities = try identities ?? IdentityBindings(system: system)
         self.system = system
         self.store = store
         self.limits = limits
@@ -66,7 +72,14 @@ public final class AddressBook: Sendable {
     /// The live addresses of `peer`, the most trusted first.
     public func addresses(of peer: PeerID) -> [Multiaddr] {
         let now = system.wallTime
-        let entries = state.withLock { $0.rows[peer]?.entries ?? [] }
+        let partner = identities.partner(of: peer)
+        var entries = state.withLock { state in
+            (state.rows[peer]?.entries ?? []) + (partner.flatMap { state.rows[$0]?.entries } ?? [])
+        }
+        if partner != nil {
+            var seen: Set<Multiaddr> = []
+            entries = entries.filter { seen.insert($0.address).inserted }
+        }
         return entries.enumerated().filter { $0.element.isAlive(at: now) }
             .sorted { ($1.element.source, $0.offset) < ($0.element.source, $1.offset) }.map(\.element.address)
     }
@@ -78,16 +91,16 @@ public final class AddressBook: Sendable {
     }
 
     /// The protocols that `peer` said it serves.
-    public func protocols(of peer: PeerID) -> [ProtocolID] { state.withLock { $0.rows[peer]?.protocols ?? [] } }
+    public func protocols(of peer: PeerID) -> [ProtocolID] { row(of: peer)?.protocols ?? [] }
 
     /// The program that `peer` said it runs.
     public func agentVersion(of peer: PeerID) -> String? {
-        state.withLock { state in state.rows[peer].flatMap { $0.agentVersion.isEmpty ? nil : $0.agentVersion } }
+        row(of: peer).flatMap { $0.agentVersion.isEmpty ? nil : $0.agentVersion }
     }
 
     /// The protocol family that `peer` said it belongs to.
     public func protocolVersion(of peer: PeerID) -> String? {
-        state.withLock { state in state.rows[peer].flatMap { $0.protocolVersion.isEmpty ? nil : $0.protocolVersion } }
+        row(of: peer).flatMap { $0.protocolVersion.isEmpty ? nil : $0.protocolVersion }
     }
 
     /// The newest envelope in which `peer` certified its addresses.
@@ -174,9 +187,17 @@ public final class AddressBook: Sendable {
     public func close() async {
         await scope.close()
         await flush()
+        await identities.close()
     }
 
     // MARK: Inside
+
+    /// The row of a peer, or the one under its other name.
+    private func row(of peer: PeerID) -> AddressBookRow? {
+        if let row = state.withLock({ $0.rows[peer] }) { return row }
+        guard let partner = identities.partner(of: peer) else { return nil }
+        return state.withLock { $0.rows[partner] }
+    }
 
     /// What can lead from here to a peer that we see at `remote`: its loopback addresses only on this machine, its private ones only in a
     /// private network. Dialing them would reach others, or ourselves.

@@ -26,6 +26,8 @@ struct ConnectionTable {
     private var byPeer: [PeerID: [UInt64]] = [:]
     private var tags: [PeerID: [String: Int]] = [:]
     private var protections: [PeerID: Set<String>] = [:]
+    /// Both names of connected peers that proved two, each with the other.
+    private var partners: [PeerID: PeerID] = [:]
     private var nextID: UInt64 = 0
     var isClosed = false
     var lastTrim: Instant?
@@ -40,11 +42,13 @@ struct ConnectionTable {
 
     var peerCount: Int { byPeer.count }
 
-    func isConnected(_ peer: PeerID) -> Bool { byPeer[peer] != nil }
+    func isConnected(_ peer: PeerID) -> Bool { byPeer[peer] != nil || partners[peer] != nil }
 
     /// The connections with `peer`, the one for new streams first: not surplus, then the newest.
     func entries(of peer: PeerID) -> [Entry] {
-        (byPeer[peer] ?? []).compactMap { entries[$0] }
+        // Under an alias only those that proved it.
+        let ids = byPeer[peer] ?? partners[peer].flatMap { byPeer[$0] } ?? []
+        return ids.compactMap { entries[$0] }.filter { $0.peer == peer || $0.connection.alias == peer }
             .sorted { ($0.surplusSince == nil ? 1 : 0, $0.id) > ($1.surplusSince == nil ? 1 : 0, $1.id) }
     }
 
@@ -74,6 +78,10 @@ struct ConnectionTable {
             surplusSince: isSurplus ? now : nil)
         byConnection[ObjectIdentifier(connection)] = id
         byPeer[peer, default: []].append(id)
+        if let alias = connection.alias {
+            partners[peer] = alias
+            partners[alias] = peer
+        }
         return isFirst
     }
 
@@ -86,6 +94,10 @@ struct ConnectionTable {
         var rest = byPeer[entry.peer] ?? []
         rest.removeAll { $0 == id }
         byPeer[entry.peer] = rest.isEmpty ? nil : rest
+        if let alias = connection.alias, !rest.contains(where: { entries[$0]?.connection.alias != nil }) {
+            partners[entry.peer] = nil
+            partners[alias] = nil
+        }
         // Where only surplus connections are left, they are none any more.
         if !rest.isEmpty, rest.allSatisfy({ entries[$0]?.surplusSince != nil }), let newest = rest.last {
             entries[newest]?.surplusSince = nil
@@ -116,11 +128,13 @@ struct ConnectionTable {
         return protections[peer] != nil
     }
 
-    func isProtected(_ peer: PeerID) -> Bool { protections[peer] != nil }
+    /// Under either name.
+    func isProtected(_ peer: PeerID) -> Bool { protections[peer] != nil || partners[peer].map { protections[$0] != nil } ?? false }
 
     /// The sum of the peer's tags; saturates.
     func value(of peer: PeerID) -> Int {
-        (tags[peer] ?? [:]).values.sorted().reduce(0) { sum, value in
+        let other = partners[peer].flatMap { tags[$0] } ?? [:]
+        return (Array((tags[peer] ?? [:]).values) + other.values).sorted().reduce(0) { sum, value in
             let (result, overflow) = sum.addingReportingOverflow(value)
             return overflow ? (value > 0 ? .max : .min) : result
         }

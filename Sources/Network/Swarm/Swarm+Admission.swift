@@ -50,7 +50,9 @@ extension Swarm {
     /// the handshake still counted.
     func adopt(_ connection: Connection, ip: IPAddress?) throws(TransportError) {
         let peer = connection.peer
-        let refusal: Refusal? = peer == localPeer ? .ourselves : gate.refusal(of: peer) ?? reputation.refusal(of: peer)
+        // Rules for one name of a node hold for the other.
+        var refusal: Refusal? = isOurselves(peer) ? .ourselves : gate.refusal(of: peer) ?? reputation.refusal(of: peer)
+        if refusal == nil, let alias = connection.alias { refusal = gate.refusal(of: alias) ?? reputation.refusal(of: alias) }
         if let refusal {
             counting.refused(refusal)
             connection.close(refusal == .ourselves ? .normal : .gated)
@@ -108,7 +110,7 @@ extension Swarm {
 
     /// Closes the connections that the gate forbids now.
     func enforceGate() {
-        for entry in table.withLock({ $0.all }) where gate.refusal(of: entry.peer) != nil || gate.refusal(of: entry.ip) != nil {
+        for entry in table.withLock({ $0.all }) where gate.refusal(of: entry.peer) != nil || entry.connection.alias.map({ gate.refusal(of: $0) != nil }) ?? false || gate.refusal(of: entry.ip) != nil {
             entry.connection.close(.gated)
         }
     }

@@ -38,7 +38,7 @@ extension Swarm {
     ) async throws(SwarmError) -> Connection {
         if let connection = connections(to: peer).first { return connection }
         guard !isClosed else { throw .closed }
-        guard peer != localPeer else { throw .refused(.ourselves) }
+        guard !isOurselves(peer) else { throw .refused(.ourselves) }
         if let refusal = gate.refusal(of: peer) ?? reputation.refusal(of: peer) { throw .refused(refusal) }
         let own = Set(listenAddresses)
         let candidates = (addresses.compactMap { $0.withoutPeer(peer) } + addressBook.addresses(of: peer)).filter { !own.contains($0) }

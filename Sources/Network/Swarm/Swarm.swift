@@ -71,6 +71,9 @@ public final class Swarm: Sendable {
     /// Who this node is.
     public var localPeer: PeerID { identity.peer }
 
+    /// Whether this is one of the names of this node.
+    func isOurselves(_ peer: PeerID) -> Bool { peer == identity.peer || peer == identity.second?.peer }
+
     var home: any EventLoop { system.home }
 
     var isClosed: Bool { table.withLock { $0.isClosed } }

@@ -11,12 +11,17 @@ public final class NoiseKeys: Sendable {
     let staticKey: X25519.PrivateKey
     /// The identity's signature of the static key: the same in every handshake, so it is made once.
     let signature: Bytes
+    /// Which peers have two identities; nil for a node that does not ask.
+    let bindings: IdentityBindings?
     private let remembered = Mutex(Remembered())
 
     private static let domain = "noise-libp2p-static-key:"
 
     /// Makes the static key from `secret`, 32 random bytes that are used for nothing else. Throws `inconsistent` when the identity cannot sign.
-    public init(identity: LocalIdentity, secret: SecureBytes) throws(KeyError) {
+    ///
+    /// With `bindings` the channels know peers with two identities, and show our own second one where `identity` has it.
+    public init(identity: LocalIdentity, secret: SecureBytes, bindings: IdentityBindings? = nil) throws(KeyError) {
+        self.bindings = bindings
         guard let key = X25519.PrivateKey(secret) else { throw .malformed }
         guard let signature = identity.key.sign(NoiseKeys.signedBytes(key.publicKey)) else { throw .inconsistent }
         self.identity = identity

@@ -22,7 +22,12 @@ struct NoiseMachine: Handshake {
 
     /// What the other side's payload proved and said.
     private struct Remote {
-        let verified: NoiseKeys.Verified
+        let names: IdentityBindings.Names
+        let key: PublicKey
+        /// The kinds of keys that signed.
+        let signature: String
+        /// Whether the other side can verify a second identity.
+        let knowsTwo: Bool
         let muxer: ProtocolID?
         let transcriptVerified: Bool
     }
@@ -60,10 +65,10 @@ struct NoiseMachine: Handshake {
         isFinished = true
         let ciphers = core.split()
         return Secured(
-            peer: remote.verified.peer, key: remote.verified.key, muxer: remote.muxer,
+            peer: remote.names.peer, alias: remote.names.alias, key: remote.key, muxer: remote.muxer,
             records: NoiseRecords(sending: ciphers.send, receiving: ciphers.receive),
             security: SecurityInfo(
-                channel: channel.protocolID, keyExchange: channel.suite.keyExchange, signature: remote.verified.key.kind.name,
+                channel: channel.protocolID, keyExchange: channel.suite.keyExchange, signature: remote.signature,
                 isPostQuantum: channel.isPostQuantum, transcriptVerified: remote.transcriptVerified))
     }
 
@@ -73,8 +78,10 @@ struct NoiseMachine: Handshake {
         let opens = remote == nil && parameters.role == .initiator
         var writer = ByteWriter(capacity: 2048)
         let (channel, parameters) = (channel, parameters)
+        // A dialer has heard whether the listener knows what a second identity is.
+        let showsSecond = parameters.role == .responder || remote?.knowsTwo == true
         try core.write(to: &writer) { hash throws(HandshakeError) in
-            opens ? Bytes() : try NoiseMachine.payload(channel, parameters, hash)
+            opens ? Bytes() : try NoiseMachine.payload(channel, parameters, hash, showsSecond: showsSecond)
         }
         let message = writer.finish()
         guard let length = UInt16(exactly: message.count) else { throw .tooLong(bytes: message.count) }
@@ -85,7 +92,7 @@ struct NoiseMachine: Handshake {
     }
 
     private static func payload(
-        _ channel: NoiseChannel, _ parameters: HandshakeParameters, _ hash: Digest256
+        _ channel: NoiseChannel, _ parameters: HandshakeParameters, _ hash: Digest256, showsSecond: Bool
     ) throws(HandshakeError) -> Bytes {
         var payload = NoisePayload()
         payload.identityKey = channel.keys.identity.key.publicKey.encoded
@@ -98,6 +105,7 @@ struct NoiseMachine: Handshake {
             payload.channels = parameters.configuredChannels
             payload.transcriptSignature = signature
         }
+        if showsSecond { try NoiseDualIdentity.write(to: &payload, channel.keys, hash, payload.channels) }
         return payload.encoded
     }
 
@@ -107,11 +115,14 @@ struct NoiseMachine: Handshake {
         guard let staticKey = core.remoteStatic else { return }
         let payload = try NoisePayload(bytes)
         let verified = try channel.keys.verify(payload, staticKey: staticKey)
-        if let expected = parameters.expectedPeer, expected != verified.peer {
-            throw .wrongPeer(expected: expected, actual: verified.peer)
+        let (names, key, signature) = try NoiseDualIdentity.read(payload, channel.keys, hash, verified)
+        if let expected = parameters.expectedPeer, expected != names.peer, expected != names.alias {
+            throw .wrongPeer(expected: expected, actual: names.peer)
         }
         let transcriptVerified = try NoiseTranscript.verify(
             payload, hash, signedBy: verified.key, negotiated: channel.protocolID, parameters)
-        remote = Remote(verified: verified, muxer: try parameters.muxer(offered: payload.muxers), transcriptVerified: transcriptVerified)
+        remote = Remote(
+            names: names, key: key, signature: signature, knowsTwo: payload.certificate != nil,
+            muxer: try parameters.muxer(offered: payload.muxers), transcriptVerified: transcriptVerified)
     }
 }

@@ -6,7 +6,7 @@ import WaggleNetwork
 ///
 /// Wire: protobuf. `NoiseHandshakePayload { bytes identity_key = 1; bytes identity_sig = 2; NoiseExtensions extensions = 4; }`,
 /// `NoiseExtensions { repeated bytes webtransport_certhashes = 1; repeated string stream_muxers = 2; repeated string security_protocols = 4;
-/// bytes transcript_sig = 5; }`. Unknown fields are ignored. Spec: libp2p noise, section "The libp2p Handshake Payload".
+/// bytes transcript_sig = 5; bytes identity_certificate = 1025; bytes second_identity_sig = 1026; }`. Unknown fields are ignored. Spec: libp2p noise, section "The libp2p Handshake Payload".
 struct NoisePayload {
     /// The protobuf `PublicKey` of the sender.
     var identityKey = Bytes()
@@ -17,13 +17,19 @@ struct NoisePayload {
     /// The channels it offers or accepts, best first, and its signature of them; both or neither. See `NoiseTranscript`.
     var channels: [ProtocolID] = []
     var transcriptSignature = Bytes()
+    /// The certificate of its two identities and the second one's signature; empty when it has one only, nil when it does not know of two.
+    /// See `NoiseDualIdentity`.
+    var certificate: Bytes?
+    var secondSignature = Bytes()
 
     init() {}
 
     /// Reads a payload; the byte fields are windows onto `bytes`.
     init(_ bytes: Bytes) throws(HandshakeError) {
         do throws(ProtobufError) { try read(bytes) } catch { throw .malformed }
-        guard !identityKey.isEmpty, !identitySignature.isEmpty, channels.isEmpty == transcriptSignature.isEmpty else { throw .malformed }
+        guard !identityKey.isEmpty, !identitySignature.isEmpty, channels.isEmpty == transcriptSignature.isEmpty,
+            (certificate?.isEmpty ?? true) == secondSignature.isEmpty
+        else { throw .malformed }
     }
 
     private mutating func read(_ bytes: Bytes) throws(ProtobufError) {
@@ -39,6 +45,8 @@ struct NoisePayload {
                     case 2: try NoisePayload.append(try field.string(), to: &muxers, limit: NoiseLimits.muxers, field: 2)
                     case 4: try NoisePayload.append(try field.string(), to: &channels, limit: NoiseLimits.channels, field: 4)
                     case 5: transcriptSignature = bytes[try field.range()]
+                    case 1025: certificate = bytes[try field.range()]
+                    case 1026: secondSignature = bytes[try field.range()]
                     default: break
                     }
                 }
@@ -56,11 +64,13 @@ struct NoisePayload {
         var writer = ProtobufWriter(capacity: 512)
         writer.write(1, identityKey)
         writer.write(2, identitySignature)
-        if !muxers.isEmpty || !channels.isEmpty || !transcriptSignature.isEmpty {
+        if !muxers.isEmpty || !channels.isEmpty || !transcriptSignature.isEmpty || certificate != nil {
             writer.message(4) { writer in
                 for muxer in muxers { writer.write(2, muxer.text) }
                 for channel in channels { writer.write(4, channel.text) }
                 if !transcriptSignature.isEmpty { writer.write(5, transcriptSignature) }
+                if let certificate { writer.write(1025, certificate) }
+                if !secondSignature.isEmpty { writer.write(1026, secondSignature) }
             }
         }
         return writer.finish()

@@ -31,17 +31,22 @@ enum NoiseTranscript {
 
     /// What is signed; nil when the list is longer than `NoiseLimits` allow.
     static func signedBytes(_ hash: Digest256, _ channels: [ProtocolID]) -> Bytes? {
-        guard channels.count <= NoiseLimits.channels else { return nil }
         var writer = ByteWriter(capacity: 256)
         writer.write(utf8: domain)
         hash.withUnsafeBytes { writer.write($0) }
+        return write(channels, to: &writer) ? writer.finish() : nil
+    }
+
+    /// Appends the signed form of a list; false when it is longer than `NoiseLimits` allow.
+    static func write(_ channels: [ProtocolID], to writer: inout ByteWriter) -> Bool {
+        guard channels.count <= NoiseLimits.channels else { return false }
         let start = writer.count
         for channel in channels {
-            guard let length = UInt16(exactly: channel.text.utf8.count) else { return nil }
+            guard let length = UInt16(exactly: channel.text.utf8.count) else { return false }
             writer.write(integer: length)
             writer.write(utf8: channel.text)
         }
-        return writer.count - start <= NoiseLimits.channelBytes ? writer.finish() : nil
+        return writer.count - start <= NoiseLimits.channelBytes
     }
 
     /// The channel that the negotiation should have given.
