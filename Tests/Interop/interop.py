@@ -153,6 +153,11 @@ class Peers:
         return self.started(Waggle(self.binary, self.work, "alone"))
 
     @functools.cached_property
+    def dual(self):
+        """Waggle's daemon with two identities."""
+        return self.started(Waggle(self.binary, self.work, "dual", "--identity=dual"))
+
+    @functools.cached_property
     def kad_p2pd(self):
         """Two daemons of go-libp2p that are servers of the hash table."""
         binary = os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd")
@@ -426,6 +431,24 @@ def waggle_dials(peers):
     return f"{connected['channel']}, echo {[e['MB/s each way'] for e in events(lines, 'echo')]} MB/s"
 
 
+def dual_identity(peers):
+    """Other implementations skip the second identity in the handshake; Waggle's verify it, and reach the node under either name."""
+    known = json.loads(peers.dual.run("id"))
+    address = next(a for a in known["Addresses"] if "/127.0.0.1/" in a)
+    peers.kubo.ask("connect", address)
+    expect(peers.kubo.peer in peers.dual.run("swarm", "peers"), "Kubo did not connect")
+    peers.dual.run("swarm", "disconnect", peers.kubo.address)
+    peers.dual.run("swarm", "connect", peers.kubo.address)
+    peers.p2pd.connect(address)
+    lines = Process([peers.python, os.path.join(HERE, "pypeer.py"), "dial", address, "identify", "ping:10"]).finish(60)
+    expect(events(lines, "ping")[0]["count"] == 10, lines)
+    peers.alone.run("swarm", "connect", address.rsplit("/p2p/")[0] + "/p2p/" + known["SecondID"])
+    said = peers.alone.run("swarm", "peers", "-v")
+    expect("Ed25519+ML-DSA-65 also " + known["SecondID"] + " verified" in said, said)
+    expect(json.loads(peers.alone.run("id", known["SecondID"]))["SecondID"] == known["ID"], "the names are not one")
+    return "Kubo both ways, p2pd, py-libp2p; Waggle under either name"
+
+
 def api_address(peers):
     with open(os.path.join(peers.alone.environment["WAGGLE_PATH"], "api")) as file:
         return file.read().strip()
@@ -461,6 +484,7 @@ CHECKS = [
     ("Kubo: our files, from 0 bytes to 256 MB", kubo_gets),
     ("Kubo: directory trees both ways", trees),
     ("Kubo connects: ping", kubo_connects),
+    ("two identities: Kubo, p2pd, py-libp2p, Waggle", dual_identity),
     ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
     ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
