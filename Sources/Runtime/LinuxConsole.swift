@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 import WaggleBase
 
 /// The terminal and the environment of this process.
@@ -8,20 +9,15 @@ public final class LinuxConsole: Console {
     public let programName: String
     public let environment: [String: String]
     private let system: LinuxSystem
+    /// The terminal as it was before `setRawInput`.
+    private let cooked = Mutex<termios?>(nil)
 
     public init(system: LinuxSystem) {
         self.system = system
         let words = CommandLine.arguments
         arguments = Array(words.dropFirst())
         programName = words.first?.split(separator: "/").last.map(String.init) ?? "waggle"
-        var variables: [String: String] = [:]
-        var entry = environ
-        while let text = entry.pointee {
-            let pair = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if pair.count == 2 { variables[String(pair[0])] = String(pair[1]) }
-            entry += 1
-        }
-        environment = variables
+        environment = ProcessEnvironment.variables
     }
 
     public var files: any FileSystem { system.files }
@@ -73,6 +69,26 @@ public final class LinuxConsole: Console {
             let count = Glibc.read(STDIN_FILENO, buffer.baseAddress, buffer.count)
             if count >= 0 { return count }
             if errno != EINTR { throw .other(path: "standard input", errno: errno) }
+        }
+    }
+
+    public func setRawInput(_ raw: Bool) {
+        cooked.withLock { cooked in
+            guard raw else {
+                if var settings = cooked { tcsetattr(STDIN_FILENO, TCSADRAIN, &settings) }
+                cooked = nil
+                return
+            }
+            var settings = termios()
+            guard cooked == nil, tcgetattr(STDIN_FILENO, &settings) == 0 else { return }
+            cooked = settings
+            settings.c_lflag &= ~tcflag_t(ICANON | ECHO | ISIG | IEXTEN)
+            settings.c_iflag &= ~tcflag_t(IXON | ICRNL | INLCR | IGNCR)
+            withUnsafeMutableBytes(of: &settings.c_cc) { controls in
+                controls[Int(VMIN)] = 1
+                controls[Int(VTIME)] = 0
+            }
+            tcsetattr(STDIN_FILENO, TCSADRAIN, &settings)
         }
     }
 

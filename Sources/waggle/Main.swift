@@ -9,7 +9,14 @@ struct Waggle {
         LinuxSystem.ignoreBrokenPipes()
         // Only a daemon has work for more than one loop.
         let isDaemon = CommandLine.arguments.contains("daemon")
-        let system = LinuxSystem(loops: isDaemon ? nil : 1, log: LinuxLog(level: isDaemon ? .info : .error))
+        let environment = ProcessEnvironment.variables
+        // The variables that Kubo's users know count too.
+        let format = environment["WAGGLE_LOG_FORMAT"] ?? environment["GOLOG_LOG_FMT"] ?? ""
+        let log = LinuxLog(level: isDaemon ? .info : .error, format: format.isEmpty ? nil : format == "json" ? .json : .text)
+        for part in log.setLevels(environment["WAGGLE_LOG_LEVEL"] ?? environment["GOLOG_LOG_LEVEL"] ?? "") {
+            Log("log", to: log)(.error, "no such level", [LogField("value", part)])
+        }
+        let system = LinuxSystem(loops: isDaemon ? nil : 1, log: log)
         let console = LinuxConsole(system: system)
         let program = CommandLineProgram(root: Commands.root, console: console, system: system)
         let code = await system.home.run { await program.run() }

@@ -130,6 +130,7 @@ package struct CommandLineProgram: Sendable {
     // MARK: Running
 
     private func execute(_ request: Request) async throws {
+        if request.flag("debug") { (system.log as? any AdjustableLogSink)?.setLevel(.debug, subsystem: nil) }
         let repository = RepositoryPath.resolve(request, console)
         let remote = try await RemoteAPI.find(request, repository: repository, system: system)
         let presenter = Presentation.make(request, console)

@@ -111,7 +111,7 @@ package final class Daemon: Sendable {
                 let server = try serve(text, system) { port in
                     APIFront(
                         rpc: RPCServer(root: Commands.root, session: session, policy: RPCPolicy(port: port, headers: headers)),
-                        health: Health(node: node, started: started), metrics: MetricsPage(node: node, started: started))
+                        health: Health(node: node, started: started, isOnline: node.online != nil), metrics: MetricsPage(node: node, started: started))
                 }
                 servers.append(server)
                 try console.print("RPC API server listening on \(multiaddr(server.address))\n")
@@ -290,36 +290,6 @@ struct APIFront: Sendable {
         case "/healthz", "/health": await health.serve(exchange)
         case let path where MetricsPage.paths.contains(path): await metrics.serve(exchange)
         default: await rpc.serve(exchange)
-        }
-    }
-}
-
-/// `GET /healthz`: JSON with status, peers, repository size, uptime and memory.
-struct Health: Sendable {
-    let node: ContentNode
-    let started: Instant
-
-    func serve(_ exchange: HTTPExchange) async {
-        guard exchange.head.method == "GET" || exchange.head.method == "HEAD" else {
-            exchange.begin(405, [("Allow", "GET, HEAD")])
-            return exchange.end()
-        }
-        let loop = node.system.home
-        do {
-            let statistics = try node.repository.statistics()
-            let report: JSON = [
-                "status": "ok", "peers": JSON(node.online?.swarm.peers.count ?? 0),
-                "connections": JSON(node.online?.swarm.connections.count ?? 0), "peer_id": .string(node.identity.peer.description),
-                "repo_size": JSON(statistics.bytesOnDevice), "blocks": JSON(statistics.objects),
-                "uptime_seconds": JSON((loop.now - started).wholeNanoseconds / 1_000_000_000), "memory_bytes": JSON(node.system.residentMemory),
-                "version": .string(WaggleVersion.number),
-            ]
-            exchange.begin(200, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
-            exchange.endAfter(Bytes(utf8: report.text() + "\n"))
-        } catch {
-            let report: JSON = ["status": "failing", "error": .string(CommandError(explaining: error).message)]
-            exchange.begin(503, [("Content-Type", "application/json")])
-            exchange.endAfter(Bytes(utf8: report.text() + "\n"))
         }
     }
 }

@@ -1,17 +1,12 @@
+import Synchronization
 import WaggleBase
 import WaggleFormats
 
-/// `log level`, `ls`.
+/// `log level`, `ls`, `tail`.
 enum LogCommands {
     static let command: Command = Command(
-        "log", "Interact with the daemon log output.", description: "Changes how much the running daemon writes to its log.",
-        example: "> waggle log level all debug\n> waggle log level swarm info", subcommands: [level, list])
-
-    /// Names that Kubo's users know, and ours. Its three highest levels are one here.
-    private static let levels: [(name: String, level: LogLevel)] = [
-        ("trace", .trace), ("debug", .debug), ("info", .info), ("warn", .warning), ("warning", .warning), ("error", .error), ("dpanic", .error),
-        ("panic", .error), ("fatal", .error),
-    ]
+        "log", "Interact with the daemon log output.", description: "Changes how much the running daemon writes to its log, and shows what it writes.",
+        example: "> waggle log level all debug\n> waggle log level swarm info\n> waggle log tail", subcommands: [level, list, tail])
 
     private static func name(_ level: LogLevel) -> String { level == .warning ? "warn" : "\(level)" }
 
@@ -59,7 +54,7 @@ enum LogCommands {
         let level: LogLevel
         if text == "default" {
             level = current.standard
-        } else if let known = levels.first(where: { $0.name == text.lowercased() })?.level {
+        } else if let known = LogLevel(named: text) {
             level = known
         } else {
             throw CommandError("unrecognized level: \"\(text)\"")
@@ -81,6 +76,72 @@ enum LogCommands {
         "ls", "List the logging subsystems.", description: "Lists the names that 'log level' takes.", example: "> waggle log ls", needs: .nothing,
         text: { value, _ in (value["Strings"]?.array ?? []).compactMap(\.string).map { $0 + "\n" }.joined() }
     ) { _, _, emitter in try await emitter.emitOnce(["Strings": .strings(LogSubsystems.names)]) }
+
+    private static let tail = Command(
+        "tail", "Read the event log.",
+        description: "Shows the records of the running daemon as they come, one JSON object a line, until it is interrupted. 'log level' says which records there are.",
+        example: "> waggle log tail", place: .daemon
+    ) { _, session, emitter in
+        guard let log = session.system.log as? any AdjustableLogSink else { throw CommandError("this log cannot be read") }
+        let tail = LogTail(on: session.system.home)
+        let observation = log.observe { tail.add($0) }
+        do {
+            // The answer begins at once, so that the client knows that it is connected.
+            try await emitter.write(Bytes())
+            while true { try await emitter.write(try await tail.next()) }
+        } catch {
+            observation.cancel()
+            throw error
+        }
+    }
+}
+
+/// Records that wait for a reader. When it is slow, records are dropped, and a note says how many.
+final class LogTail: Sendable {
+    /// Bytes that wait.
+    static let backlog = 1 << 20
+
+    private struct State {
+        var waiting: [UInt8] = []
+        var dropped = 0
+    }
+
+    private let state = Mutex(State())
+    private let arrived: Waiter
+    private let home: any EventLoop
+
+    init(on home: any EventLoop) {
+        self.home = home
+        arrived = Waiter(on: home)
+    }
+
+    /// Adds a line, from any thread.
+    func add(_ line: Bytes) {
+        let wasEmpty = state.withLock { state in
+            guard state.waiting.count + line.count <= Self.backlog else {
+                state.dropped += 1
+                return false
+            }
+            defer { line.withUnsafeBytes { state.waiting.append(contentsOf: $0) } }
+            return state.waiting.isEmpty
+        }
+        if wasEmpty { home.execute { [arrived] in arrived.wake() } }
+    }
+
+    /// All lines that wait; suspends until there is one. On the home loop.
+    func next() async throws -> Bytes {
+        while true {
+            let (lines, dropped) = state.withLock { state in
+                defer { state = State() }
+                return (state.waiting, state.dropped)
+            }
+            if !lines.isEmpty {
+                let note = "{\"level\":\"warning\",\"subsystem\":\"log\",\"message\":\"records were dropped: the reader is too slow\",\"count\":\"\(dropped)\"}\n"
+                return Bytes(dropped == 0 ? lines : lines + Array(note.utf8))
+            }
+            try await arrived.wait()
+        }
+    }
 }
 
 /// The subsystems that write to the log.

@@ -23,6 +23,24 @@ public struct MetricReport: Sendable {
         var order: [String] = []
     }
 
+    /// A queue or table with a bound.
+    public struct Queue: Sendable, Equatable {
+        public let name: String
+        public let length: Int
+        public let limit: Int
+
+        public init(name: String, length: Int, limit: Int) {
+            self.name = name
+            self.length = length
+            self.limit = limit
+        }
+
+        /// Whether it is so full that something will be refused or dropped soon.
+        public var isNearlyFull: Bool { limit > 0 && Double(length) >= Double(limit) * 0.9 }
+    }
+
+    /// What was reported with `queue`, in order.
+    public private(set) var queues: [Queue] = []
     private(set) var families: [Family] = []
     private var indices: [String: Int] = [:]
 
@@ -49,6 +67,13 @@ public struct MetricReport: Sendable {
 
     public mutating func histogram(_ name: String, _ help: String, _ value: Histogram, _ labels: KeyValuePairs<String, String> = [:]) {
         add(name, help, .histogram, .histogram(value), labels)
+    }
+
+    /// A queue or table with a bound: its length and its limit, in what it counts. The node's health looks at these.
+    public mutating func queue(_ name: String, length: Int, limit: Int) {
+        queues.append(Queue(name: name, length: length, limit: limit))
+        gauge("waggle_queue_length", "What waits in queues and stands in tables that have a bound.", length, ["queue": name])
+        gauge("waggle_queue_limit", "The bounds of queues and tables.", limit, ["queue": name])
     }
 
     // MARK: Reading

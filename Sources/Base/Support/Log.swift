@@ -28,6 +28,47 @@ public protocol AdjustableLogSink: LogSink {
     func setLevel(_ level: LogLevel, subsystem: String?)
     /// The standard level and those that were set for subsystems.
     var currentLevels: (standard: LogLevel, bySubsystem: [String: LogLevel]) { get }
+    /// Calls `deliver` with every record from now on as a line of JSON, from any thread, until the result is cancelled. It must not block.
+    func observe(_ deliver: @escaping @Sendable (Bytes) -> Void) -> LogObservation
+}
+
+/// A reader of a log; the records stop when it is cancelled.
+public final class LogObservation: Sendable {
+    private let stop: @Sendable () -> Void
+    public init(_ stop: @escaping @Sendable () -> Void) { self.stop = stop }
+    public func cancel() { stop() }
+}
+
+extension LogLevel {
+    /// The level of a name, in the spellings that are usual: `trace`, `debug`, `info`, `warn`, `warning`, `error`, `dpanic`, `panic`, `fatal`.
+    public init?(named name: String) {
+        switch name.lowercased() {
+        case "trace": self = .trace
+        case "debug": self = .debug
+        case "info": self = .info
+        case "warn", "warning": self = .warning
+        case "error", "dpanic", "panic", "fatal": self = .error
+        default: return nil
+        }
+    }
+}
+
+extension AdjustableLogSink {
+    /// Sets levels as `GOLOG_LOG_LEVEL` writes them: `error,swarm=debug,bitswap=info`; the one without a name is for all others. Returns the parts
+    /// that are no levels.
+    @discardableResult
+    public func setLevels(_ text: String) -> [String] {
+        var unknown: [String] = []
+        for part in text.split(separator: ",") {
+            let words = part.split(separator: "=", maxSplits: 1).map(String.init)
+            guard let last = words.last, let level = LogLevel(named: last) else {
+                unknown.append(String(part))
+                continue
+            }
+            setLevel(level, subsystem: words.count > 1 ? words[0] : nil)
+        }
+        return unknown
+    }
 }
 
 /// A subsystem's log: static messages plus fields.

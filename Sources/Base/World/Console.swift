@@ -24,6 +24,8 @@ public protocol Console: AnyObject, Sendable {
     func writeError(_ text: String)
     /// Reads from standard input; 0 at its end. Blocks.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int
+    /// Hands over every key as it comes, without echo and without signals from the keyboard, or goes back to lines.
+    func setRawInput(_ raw: Bool)
     /// Returns when the user or the system asks the program to stop (SIGINT, SIGTERM).
     func interrupted() async throws
     /// Ends the program at once.
@@ -33,5 +35,6 @@ public protocol Console: AnyObject, Sendable {
 }
 
 extension Console {
+    public func setRawInput(_ raw: Bool) {}
     public func print(_ text: String) throws(FileError) { try write(Bytes(utf8: text)) }
 }

@@ -228,6 +228,12 @@ extension Swarm {
         }
         report.gauge("libp2p_rcmgr_memory", "Bytes that the buffers of streams take.", memory.used.bytes, ["scope": "system"])
         let limits = ledger.limits
+        report.queue("connections", length: ledger.connections, limit: limits.connections)
+        report.queue("inbound handshakes", length: ledger.pendingInbound, limit: limits.pendingInbound)
+        report.queue("dials under way", length: ledger.pendingOutbound, limit: limits.pendingOutbound)
+        report.queue("dials in line", length: dialer.queueCount, limit: configuration.dialing.queue)
+        report.queue("inbound streams", length: ledger.inboundStreams, limit: limits.streams)
+        report.queue("stream buffers in bytes", length: memory.used.bytes, limit: memory.limit.bytes)
         for (resource, limit) in [
             ("connections", limits.connections), ("inbound_connections", limits.inboundConnections),
             ("outbound_connections", limits.outboundConnections), ("streams", limits.streams), ("memory", memory.limit.bytes),

@@ -33,6 +33,10 @@ public final class LinuxLog: AdjustableLogSink {
     // The lowest level that anybody wants, so that the usual "no" takes no lock.
     private let lowest: Atomic<UInt8>
     private let queue = Monitor(Queue())
+    private let observers = Mutex<[UInt64: @Sendable (Bytes) -> Void]>([:])
+    // So that a log that nobody follows takes no lock for it.
+    private let observerCount = Atomic<Int>(0)
+    private let nextObserver = Atomic<UInt64>(0)
 
     /// `format` nil chooses by whether the descriptor is a terminal.
     public init(level: LogLevel = .info, format: Format? = nil, descriptor: Int32 = STDERR_FILENO) {
@@ -61,6 +65,20 @@ public final class LinuxLog: AdjustableLogSink {
         return levels.withLock { level >= $0.bySubsystem[subsystem] ?? $0.standard }
     }
 
+    public func observe(_ deliver: @escaping @Sendable (Bytes) -> Void) -> LogObservation {
+        let id = nextObserver.wrappingAdd(1, ordering: .relaxed).newValue
+        observers.withLock { observers in
+            observers[id] = deliver
+            observerCount.store(observers.count, ordering: .relaxed)
+        }
+        return LogObservation { [weak self] in
+            self?.observers.withLock { observers in
+                observers[id] = nil
+                self?.observerCount.store(observers.count, ordering: .relaxed)
+            }
+        }
+    }
+
     public func write(_ level: LogLevel, subsystem: String, message: String, fields: [LogField]) {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
@@ -69,6 +87,10 @@ public final class LinuxLog: AdjustableLogSink {
             case .text: LogLine.text(time, level, subsystem, message, fields)
             case .json: LogLine.json(time, level, subsystem, message, fields)
             }
+        if observerCount.load(ordering: .relaxed) > 0 {
+            let record = Bytes(format == .json ? line : LogLine.json(time, level, subsystem, message, fields))
+            for deliver in observers.withLock({ Array($0.values) }) { deliver(record) }
+        }
         queue.withLock { queue in
             if queue.bytes.count + line.count > Self.backlogLimit {
                 queue.dropped += 1
