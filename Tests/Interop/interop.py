@@ -230,7 +230,7 @@ def require_refuses_p2pd(peers):
     try:
         peers.dial(peers.p2pd.address, "ping:1", policy="require")
     except AssertionError as error:
-        expect("classicalPeer" in str(error), error)
+        expect("no post-quantum channel" in str(error), error)
         return "refused for its classical channel"
     raise AssertionError("a classical peer was accepted")
 

@@ -186,7 +186,7 @@ import WaggleSimulation
         #expect(throws: EnvelopeError.forged) { try PeerRecord(verifying: purpose.encoded) }
         let type = try #require(SignedEnvelope(signing: record.encoded, type: [3, 2], domain: PeerRecord.domain, with: own))
         #expect(throws: EnvelopeError.wrongType) { try PeerRecord(verifying: type.encoded) }
-        #expect(throws: EnvelopeError.tooLong) { try PeerRecord(verifying: Bytes([UInt8](repeating: 0, count: 9000))) }
+        #expect(throws: EnvelopeError.tooLong) { try PeerRecord(verifying: Bytes([UInt8](repeating: 0, count: SignedEnvelope.maximumLength + 1))) }
         // Every bit counts, and no prefix passes or traps.
         let bytes = good.encoded.array
         for index in bytes.indices {

@@ -26,8 +26,8 @@ struct TestNode {
     let identity: LocalIdentity
     let keys: NoiseKeys
 
-    init(_ seed: UInt8) throws {
-        identity = LocalIdentity(try IdentityKeyPair(ed25519Seed: SecureBytes([UInt8](repeating: seed, count: 32))))
+    init(_ seed: UInt8, _ kind: KeyKind = .ed25519) throws {
+        identity = LocalIdentity(try IdentityKeyPair(generating: kind, random: SecureBytes([UInt8](repeating: seed, count: kind.randomLength))))
         keys = try NoiseKeys(identity: identity, secret: SecureBytes([UInt8](repeating: seed &+ 100, count: 32)))
     }
 
@@ -78,6 +78,10 @@ struct HandshakePair {
             } else if let message = responder.next() {
                 messages.append(message)
                 #expect(try initiator.receive(message.span) == message.count)
+            } else if let work = initiator.takeWork() {
+                try initiator.complete(work())
+            } else if let work = responder.takeWork() {
+                try responder.complete(work())
             } else {
                 return messages
             }

@@ -117,7 +117,7 @@ import WaggleSimulation
             #expect(learned.isEmpty)
             #expect(server.swarm.addressBook.agentVersion(of: client.peer) != "liar/1")
         }
-        let long: @Sendable (Node) throws -> [Bytes] = { _ in [frame { $0.write(6, String(repeating: "x", count: 9000)) }] }
+        let long: @Sendable (Node) throws -> [Bytes] = { _ in [frame { $0.write(6, String(repeating: "x", count: IdentifyLimits.frame.bytes)) }] }
         try push(65, long) { _, _, learned in #expect(learned.isEmpty) }
         let none: @Sendable (Node) throws -> [Bytes] = { _ in [] }
         try push(66, none) { _, _, learned in #expect(learned.isEmpty) }

@@ -180,6 +180,15 @@ public struct IdentityKeyPair: Sendable {
 
     public func sign(_ message: Bytes) -> Bytes? { sign(message.span) }
 
+    /// Whether a signature takes too long for a loop that carries connections: 60 ms with SLH-DSA, 5 ms and more with RSA over 4096 bits.
+    public var isSlow: Bool {
+        switch signer {
+        case .slhDSA: true
+        case .rsa(let key): key.publicKey.bits > 4096
+        case .ed25519, .ecdsa, .mlDSA: false
+        }
+    }
+
     /// The ML-DSA key; nil for other kinds.
     public var mlDSA: MLDSA.PrivateKey? {
         if case .mlDSA(let key) = signer { key } else { nil }

@@ -106,3 +106,25 @@ public enum HandshakeError: Error, Hashable, Sendable {
     /// The two nodes do not fit together, which one of them saw before any cryptography.
     case refused(HandshakeRefusal)
 }
+
+extension HandshakeError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .malformed: "a message of the handshake does not follow the format"
+        case .tooLong(let bytes): "a message of \(bytes) bytes is longer than any handshake needs"
+        case .notAuthentic: "the peer could not prove who it is"
+        case .keyRefused(let error): "the peer's identity was refused: \(error)"
+        case .identityRefused(let refusal):
+            switch refusal.cause {
+            case .partnerMissing(let partner): "\(refusal.peer) is one node with \(partner), which it did not prove this time"
+            case .contested: "\(refusal.peer) named a second identity that belongs to another node"
+            case .certificate(let error): "the certificate of \(refusal.peer) was refused (\(error))"
+            }
+        case .wrongPeer(let expected, let actual): "another peer answered: \(actual) in place of \(expected)"
+        case .noCommonMuxer: "no muxer in common"
+        case .downgraded(let expected, let negotiated):
+            "someone between tampered with the negotiation: \(negotiated) came of it in place of \(expected?.text ?? "nothing")"
+        case .refused(let refusal): "\(refusal)"
+        }
+    }
+}

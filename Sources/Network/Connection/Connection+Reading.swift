@@ -68,7 +68,10 @@ extension Connection {
         settle()
     }
 
-    private func settleBytesIn(_ count: Int) { counters.bytesIn.wrappingAdd(count, ordering: .relaxed) }
+    private func settleBytesIn(_ count: Int) {
+        counters.bytesIn.wrappingAdd(count, ordering: .relaxed)
+        if count > 0, firstInput != nil { wakeFirstInput() }
+    }
 
     private func scheduleRead() {
         guard !input.isScheduled else { return }

@@ -61,6 +61,8 @@ public final class Connection: @unchecked Sendable {
     var lingering = StreamDeadlines()
     let openable: Waiter
     let ended: Waiter
+    /// Who waits for the first bytes of the remote.
+    var firstInput: Waiter?
     private var closeBy: Instant?
     private var farewell: UInt32?
     private var alarm: Alarm?
@@ -190,6 +192,7 @@ public final class Connection: @unchecked Sendable {
         releaseMemory()
         openable.wake()
         ended.wake()
+        wakeFirstInput()
         router.connectionClosed(self, reason)
     }
 

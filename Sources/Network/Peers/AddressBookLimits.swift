@@ -1,6 +1,6 @@
 import WaggleBase
 
-/// Bounds of the address book. A row takes about one kilobyte in memory.
+/// Bounds of the address book. A row takes about one kilobyte in memory, and what a post-quantum signature adds to its record: 6 KiB with ML-DSA-65.
 public struct AddressBookLimits: Sendable {
     /// Peers remembered; the least useful go first.
     public var peers = 2048
@@ -13,7 +13,7 @@ public struct AddressBookLimits: Sendable {
     /// Bytes of a version text.
     public var versionLength = 128
     /// Bytes of a certified record that is kept for passing on.
-    public var signedRecordLength = 4096
+    public var signedRecordLength = SignedEnvelope.maximumLength
     /// How long a change waits for others before it is written.
     public var writeDelay = Duration.milliseconds(500)
     /// How often expired addresses are swept out.

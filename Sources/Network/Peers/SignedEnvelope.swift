@@ -7,8 +7,8 @@ import WaggleFormats
 /// Wire: protobuf `Envelope { PublicKey public_key = 1; bytes payload_type = 2; bytes payload = 3; bytes signature = 5; }`. Signed are the
 /// domain, the payload type and the payload, each with an unsigned varint of its length in front. Spec: libp2p RFC 0002.
 public struct SignedEnvelope: Sendable {
-    /// Longest envelope that is looked at: what fits into one identify message.
-    public static let maximumLength = 8 << 10
+    /// Longest envelope that is looked at, in bytes: SLH-DSA's signature takes 7,856, and addresses need room beside it.
+    public static let maximumLength = 10 << 10
 
     public let key: PublicKey
     public let payloadType: Bytes
@@ -27,7 +27,7 @@ public struct SignedEnvelope: Sendable {
         payloadType = type
         self.payload = payload
         self.signature = signature
-        var writer = ProtobufWriter(capacity: payload.count + 256)
+        var writer = ProtobufWriter(capacity: payload.count + key.publicKey.encoded.count + signature.count + 64)
         writer.write(1, key.publicKey.encoded)
         writer.write(2, type)
         writer.write(3, payload)

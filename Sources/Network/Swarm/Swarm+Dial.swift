@@ -1,5 +1,6 @@
 import Synchronization
 import WaggleBase
+import WaggleCryptography
 import WaggleFormats
 
 extension Swarm {
@@ -128,6 +129,13 @@ extension Swarm {
                 throw .cancelled
             }
             try adopt(connection, ip: address.ip)
+            let kind = identity.key.publicKey.kind
+            if kind.isPostQuantum, await connection.isTurnedAway(within: UpgradeLimits.acceptance) {
+                // The connection counted as one, so only the failure is told.
+                let error = TransportError.handshake(.turnedAway(kind))
+                note(failure: error, .outbound, address.ip)
+                return .failure(error)
+            }
             return .success(connection)
         } catch {
             table.withLock { $0.ledger.abandon(.outbound, from: address.ip) }

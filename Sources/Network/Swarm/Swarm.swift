@@ -90,7 +90,7 @@ public final class Swarm: Sendable {
             if let box { return box }
             let context = TransportContext(
                 system: system,
-                upgrader: Upgrader(system: system, configuration: configuration, router: SwarmRouter(self), budget: memory),
+                upgrader: Upgrader(system: system, identity: identity, configuration: configuration, router: SwarmRouter(self), budget: memory),
                 admit: { [weak self] ip in self?.admits(ip) ?? false },
                 accept: { [weak self] incoming in
                     if let self { accept(incoming) } else { incoming.refuse() }

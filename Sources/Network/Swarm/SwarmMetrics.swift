@@ -175,6 +175,7 @@ extension TransportError {
             case .record: "record"
             case .noCommonChannel: "no_common_channel"
             case .classicalPeer: "classical_peer"
+            case .turnedAway: "turned_away"
             case .noCommonMuxer: "no_common_muxer"
             case .timedOut: "timeout"
             case .truncated: "truncated"

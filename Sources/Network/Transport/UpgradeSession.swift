@@ -1,4 +1,5 @@
 import WaggleBase
+import WaggleCryptography
 
 /// Drives one `UpgradeMachine` over a socket, on the socket's loop.
 final class UpgradeSession: SocketHandler, @unchecked Sendable {
@@ -10,6 +11,7 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
     private let socket: any ByteSocket
     private let system: any System
     private let slowWork: SlowWork?
+    private let rareIdentity: KeyKind?
     private var machine: UpgradeMachine
     private let changed: Waiter
     private var isReadable = true
@@ -18,8 +20,10 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
     private var filled = 0
     private var output = Bytes()
 
-    /// `slowWork` bounds what this upgrade may have done off the loop; nil for no bound.
-    init(_ socket: any ByteSocket, _ machine: UpgradeMachine, on system: any System, _ slowWork: SlowWork?) {
+    /// `slowWork` bounds what this upgrade may have done off the loop; nil for no bound. `rareIdentity` is the kind of this node's identity if
+    /// the other side sees it midway and may not know it.
+    init(_ socket: any ByteSocket, _ machine: UpgradeMachine, on system: any System, _ slowWork: SlowWork?, rareIdentity: KeyKind?) {
+        self.rareIdentity = rareIdentity
         self.socket = socket
         self.machine = machine
         self.system = system
@@ -127,9 +131,15 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
         case .wouldBlock:
             isReadable = false
             return false
-        case .ended: throw .handshake(machine.end())
-        case .failed(let errno): throw .network(.other(errno: errno))
+        case .ended: throw ended(or: .handshake(machine.end()))
+        case .failed(let errno): throw ended(or: .network(.other(errno: errno)))
         }
+    }
+
+    /// A dialer that does not know our kind of identity just goes: that deserves a name.
+    private func ended(or error: TransportError) -> TransportError {
+        guard let rareIdentity, machine.hasAnswered else { return error }
+        return .handshake(.turnedAway(rareIdentity))
     }
 
     private func grow() throws(TransportError) {

@@ -19,8 +19,12 @@ public struct Upgrader: Sendable {
     /// better than a classical channel only as long as it was never seen to have it.
     private let proven = ChannelMemory()
     private let slowWork = SlowWork()
+    /// The kind of this node's identity if many peers do not know it.
+    private let rareIdentity: KeyKind?
 
-    init(system: any System, configuration: SwarmConfiguration, router: any StreamRouter, budget: MemoryBudget) {
+    init(system: any System, identity: LocalIdentity, configuration: SwarmConfiguration, router: any StreamRouter, budget: MemoryBudget) {
+        let kind = identity.key.publicKey.kind
+        rareIdentity = kind.isPostQuantum ? kind : nil
         self.budget = budget
         self.system = system
         channels = configuration.channels.filter { configuration.policy.allows(postQuantum: $0.isPostQuantum) }
@@ -68,7 +72,8 @@ public struct Upgrader: Sendable {
             role: role, channels: channels, muxers: muxers.map(\.protocolID), expectedPeer: peer, random: random(),
             assumesFirstChannel: assumes)
         let session = UpgradeSession(
-            socket, UpgradeMachine(parameters, at: socket.loop.now), on: system, role == .responder ? slowWork : nil)
+            socket, UpgradeMachine(parameters, at: socket.loop.now), on: system, role == .responder ? slowWork : nil,
+            rareIdentity: role == .responder ? rareIdentity : nil)
         let (upgraded, rest): (Upgraded, Bytes)
         do throws(TransportError) {
             (upgraded, rest) = try await session.run()

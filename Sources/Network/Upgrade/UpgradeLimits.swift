@@ -12,4 +12,8 @@ public enum UpgradeLimits {
 
     /// Slow signatures for inbound handshakes at once. Each keeps one thread busy for about 60 ms; who comes while both are is refused.
     public static let slowWork = 2
+
+    /// How long a dialer whose identity is of a kind that many do not know waits for the first sign that the peer accepted it. Nearly all
+    /// peers speak at once, to identify us; one that keeps silent for so long is taken to have accepted.
+    public static let acceptance = Duration.seconds(3)
 }

@@ -24,6 +24,8 @@ public struct UpgradeMachine {
     private var received = 0
     /// How many bytes the record at the start of the input takes at least; see `openRecord`.
     private var recordNeed = 0
+    /// Whether the handshake has said something; a responder's first message has its identity in it.
+    private(set) var hasAnswered = false
 
     /// When `tick` wants to be called.
     public let deadline: Instant
@@ -174,7 +176,10 @@ public struct UpgradeMachine {
         switch state {
         case .securing: drainNegotiation()
         case .handshaking(var handshake):
-            while let bytes = handshake.next() { output.append(bytes) }
+            while let bytes = handshake.next() {
+                output.append(bytes)
+                hasAnswered = true
+            }
             if let secured = handshake.finish() { try begin(secured) } else { state = .handshaking(handshake) }
         case .choosing, .done, .over: break
         }

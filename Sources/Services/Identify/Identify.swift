@@ -19,6 +19,9 @@ public final class Identify: Service {
         /// The envelope for these addresses.
         var record: (addresses: [Multiaddr], sequence: UInt64, envelope: Bytes)?
         var sequence: UInt64 = 0
+        /// The addresses that a record is being signed for, and who waits for it.
+        var signing: [Multiaddr]?
+        var waiting: [(loop: any EventLoop, waiter: Waiter)] = []
     }
 
     private let agentVersion: String
@@ -136,7 +139,8 @@ public final class Identify: Service {
 
     // MARK: Messages
 
-    private func write(_ swarm: Swarm, to stream: Stream) async throws(StreamError) {
+    private func write(_ swarm: Swarm, to stream: Stream) async throws {
+        let record = try await record(swarm, on: stream.connection.loop)
         var message = IdentifyMessage()
         message.publicKey = swarm.identity.key.publicKey.encoded
         message.protocolVersion = Identify.protocolVersion
@@ -144,7 +148,7 @@ public final class Identify: Service {
         message.protocols = swarm.supportedProtocols
         message.listenAddresses = swarm.announcedAddresses
         message.observedAddress = stream.connection.remoteAddress
-        message.signedRecord = record(swarm)
+        message.signedRecord = record
         for frame in message.frames { try await stream.writeMessage(frame) }
     }
 
@@ -196,23 +200,70 @@ public final class Identify: Service {
         return information
     }
 
-    /// Our addresses in an envelope; made anew when they change, with a higher sequence number.
-    private func record(_ swarm: Swarm) -> Bytes? {
-        let addresses = swarm.announcedAddresses
-        let now = UInt64(clamping: swarm.system.wallTime.nanoseconds)
-        let sequence: UInt64? = state.withLock { state in
-            if let record = state.record, record.addresses == addresses { return nil }
-            // The time of day, so that it rises over restarts too.
-            state.sequence = max(state.sequence + 1, now)
-            return state.sequence
+    /// Our addresses in an envelope; made anew when they change, with a higher sequence number. On `loop`.
+    ///
+    /// Signing may take tens of milliseconds, so it is done once for all who ask at the same time, and by slow keys off the loop.
+    private func record(_ swarm: Swarm, on loop: any EventLoop) async throws -> Bytes? {
+        while true {
+            let addresses = swarm.announcedAddresses
+            let now = UInt64(clamping: swarm.system.wallTime.nanoseconds)
+            let waiter = Waiter(on: loop)
+            let step: RecordStep = state.withLock { state in
+                if let record = state.record, record.addresses == addresses { return .have(record.envelope) }
+                guard state.signing == nil else {
+                    state.waiting.append((loop, waiter))
+                    return .wait
+                }
+                // The time of day, so that it rises over restarts too.
+                state.sequence = max(state.sequence + 1, now)
+                state.signing = addresses
+                return .sign(state.sequence)
+            }
+            switch step {
+            case .have(let envelope): return envelope
+            case .wait: try await waiter.wait()
+            case .sign(let sequence):
+                let key = swarm.identity.key, peer = swarm.localPeer
+                let make: @Sendable () -> Bytes? = { Identify.record(of: peer, addresses, sequence, key) }
+                var made: Bytes?
+                do { made = key.isSlow ? try await swarm.system.offload(make) : make() } catch {
+                    settle(nil)
+                    throw error
+                }
+                settle(made.map { (addresses, sequence, $0) })
+                return made
+            }
         }
-        guard let sequence else { return state.withLock { $0.record?.envelope } }
-        let record = PeerRecord(peer: swarm.localPeer, sequence: sequence, addresses: addresses)
-        guard let envelope = record.signed(with: swarm.identity.key)?.encoded else { return nil }
-        return state.withLock { state in
-            if (state.record?.sequence ?? 0) < sequence { state.record = (addresses, sequence, envelope) }
-            return envelope
+    }
+
+    private enum RecordStep {
+        case have(Bytes)
+        case wait
+        case sign(UInt64)
+    }
+
+    /// Takes a record that was signed, and lets those who wait look again.
+    private func settle(_ record: (addresses: [Multiaddr], sequence: UInt64, envelope: Bytes)?) {
+        let waiting = state.withLock { state in
+            if let record { state.record = record }
+            state.signing = nil
+            defer { state.waiting = [] }
+            return state.waiting
         }
+        for (loop, waiter) in waiting { loop.execute { waiter.wake() } }
+    }
+
+    /// As many of the addresses as the frame of the record has room for, signed.
+    static func record(of peer: PeerID, _ addresses: [Multiaddr], _ sequence: UInt64, _ key: IdentityKeyPair) -> Bytes? {
+        let kind = key.publicKey.kind
+        let limit = kind == .slhDSAShake128s ? IdentifyLimits.writtenLongRecord : IdentifyLimits.writtenRecord
+        // Tags and lengths: of the envelope's four fields, of the record's first two with a sequence number of ten bytes, and of each address.
+        var room = limit.bytes - key.publicKey.encoded.count - kind.maximumSignatureLength - peer.bytes.count - 48
+        let fitting = addresses.prefix { address in
+            room -= address.bytes.count + 6
+            return room >= 0
+        }
+        return PeerRecord(peer: peer, sequence: sequence, addresses: Array(fitting)).signed(with: key)?.encoded
     }
 }
 

@@ -1,11 +1,18 @@
 import WaggleBase
+import WaggleNetwork
 
 /// Bounds of the identify protocol.
 public enum IdentifyLimits {
-    /// Longest frame that is read: go-libp2p's bound.
-    public static let frame = ByteCount.kibibytes(8)
-    /// Longest frame that is written: what rust-libp2p reads.
+    /// Longest frame that is read: one with the longest record. go-libp2p's bound is 8 KiB.
+    public static let frame = ByteCount.kibibytes(11)
+    /// Longest frame that is written if its fields allow: what rust-libp2p reads. A field is never cut, so a post-quantum key, or a record
+    /// signed with one, may take a longer frame of its own.
     public static let writtenFrame = ByteCount.kibibytes(4)
+    /// Longest record that is written: with its frame it stays below the 8 KiB that go-libp2p and js-libp2p read. The last addresses are left out where
+    /// they do not fit.
+    public static let writtenRecord = ByteCount.bytes((8 << 10) - 16)
+    /// The same for SLH-DSA, whose signature would leave room for a dozen addresses, and which other stacks cannot verify anyway.
+    public static let writtenLongRecord = ByteCount.bytes(SignedEnvelope.maximumLength)
     /// Frames of one message; go-libp2p's bound.
     public static let frames = 10
     /// Bytes of a whole message.

@@ -47,6 +47,12 @@ struct NoiseCore {
 
     /// Writes the next message behind `writer`. `payload` gets the hash that the payload is encrypted under.
     mutating func write(to writer: inout ByteWriter, payload: (Digest256) throws(HandshakeError) -> Bytes) throws(HandshakeError) {
+        let hash = try begin(&writer)
+        end(&writer, payload: try payload(hash))
+    }
+
+    /// Writes the next message as far as its payload, and gives the hash that this is encrypted under. `end` must follow.
+    mutating func begin(_ writer: inout ByteWriter) throws(HandshakeError) -> Digest256 {
         for token in pattern.messages[index] {
             switch token {
             case .e:
@@ -62,8 +68,12 @@ struct NoiseCore {
             case .ekem1: try writeEncapsulation(to: &writer)
             }
         }
-        let bytes = try payload(symmetric.hash)
-        symmetric.encryptAndHash(bytes.span, to: &writer)
+        return symmetric.hash
+    }
+
+    /// Writes the payload behind what `begin` wrote.
+    mutating func end(_ writer: inout ByteWriter, payload: Bytes) {
+        symmetric.encryptAndHash(payload.span, to: &writer)
         index += 1
     }
 

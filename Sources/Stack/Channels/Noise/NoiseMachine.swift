@@ -10,6 +10,8 @@ import WaggleNetwork
 ///     ◄──── e, ee [, ekem1], s, es, payload      identity, muxers, channels (signed)
 ///     s, se, payload ──────────────────────►      identity, muxers, channels (signed)
 /// ```
+/// A message whose payload waits for a slow signature stands in `draft` meanwhile; nothing is received then.
+///
 /// Wire: each message behind its length, u16 big-endian. The payload of the first message is empty and ignored. Spec: libp2p noise.
 struct NoiseMachine: Handshake {
     private let channel: NoiseChannel
@@ -19,6 +21,14 @@ struct NoiseMachine: Handshake {
     private var failure: HandshakeError?
     private var remote: Remote?
     private var isFinished = false
+    private var draft: Draft?
+    private var work: HandshakeWork?
+
+    /// A message that lacks its payload.
+    private struct Draft {
+        let head: Bytes
+        let payload: NoisePayload
+    }
 
     /// What the other side's payload proved and said.
     private struct Remote {
@@ -42,7 +52,7 @@ struct NoiseMachine: Handshake {
 
     mutating func receive(_ input: RawSpan) throws(HandshakeError) -> Int {
         if let failure { throw failure }
-        guard !core.isComplete, !core.isOurTurn else { return 0 }
+        guard !core.isComplete, !core.isOurTurn, draft == nil else { return 0 }
         do throws(HandshakeError) {
             var reader = ByteReader(input)
             guard let length = reader.integer(UInt16.self) else { return 0 }
@@ -72,41 +82,63 @@ struct NoiseMachine: Handshake {
                 isPostQuantum: channel.isPostQuantum, transcriptVerified: remote.transcriptVerified))
     }
 
+    mutating func takeWork() -> HandshakeWork? { work.take() }
+
+    mutating func complete(_ result: Bytes?) throws(HandshakeError) {
+        guard let draft else { return }
+        self.draft = nil
+        do throws(HandshakeError) {
+            guard let result else { throw .refused(HandshakeRefusal(.busy, ours: "", theirs: "")) }
+            var payload = draft.payload
+            payload.transcriptSignature = result
+            try send(draft.head, payload.encoded)
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
     /// Writes the next message if it is our turn.
     private mutating func speak() throws(HandshakeError) {
         guard core.isOurTurn else { return }
-        let opens = remote == nil && parameters.role == .initiator
         var writer = ByteWriter(capacity: 2048)
-        let (channel, parameters) = (channel, parameters)
+        let hash = try core.begin(&writer)
+        let head = writer.finish()
+        let opens = remote == nil && parameters.role == .initiator
+        guard !opens else { return try send(head, Bytes()) }
+        let keys = channel.keys
+        var payload = NoisePayload()
+        payload.identityKey = keys.identity.key.publicKey.encoded
+        payload.identitySignature = keys.signature
+        payload.muxers = parameters.muxers
+        payload.channels = parameters.configuredChannels
         // A dialer has heard whether the listener knows what a second identity is.
         let showsSecond = parameters.role == .responder || remote?.knowsTwo == true
-        try core.write(to: &writer) { hash throws(HandshakeError) in
-            opens ? Bytes() : try NoiseMachine.payload(channel, parameters, hash, showsSecond: showsSecond)
+        if showsSecond { try NoiseDualIdentity.write(to: &payload, keys, hash, payload.channels) }
+        guard !parameters.configuredChannels.isEmpty else { return try send(head, payload.encoded) }
+        guard let signed = NoiseTranscript.signedBytes(hash, parameters.configuredChannels) else { throw .malformed }
+        let key = keys.identity.key
+        guard !key.isSlow else {
+            draft = Draft(head: head, payload: payload)
+            work = { key.sign(signed) }
+            return
         }
+        guard let signature = key.sign(signed) else { throw .malformed }
+        payload.transcriptSignature = signature
+        try send(head, payload.encoded)
+    }
+
+    /// Puts the payload behind the head of a message, and the length before it.
+    private mutating func send(_ head: Bytes, _ payload: Bytes) throws(HandshakeError) {
+        var writer = ByteWriter(capacity: head.count + payload.count + 32)
+        writer.write(head)
+        core.end(&writer, payload: payload)
         let message = writer.finish()
         guard let length = UInt16(exactly: message.count) else { throw .tooLong(bytes: message.count) }
         var framed = ByteWriter(capacity: 2 + message.count)
         framed.write(integer: length)
         framed.write(message)
         output = framed.finish()
-    }
-
-    private static func payload(
-        _ channel: NoiseChannel, _ parameters: HandshakeParameters, _ hash: Digest256, showsSecond: Bool
-    ) throws(HandshakeError) -> Bytes {
-        var payload = NoisePayload()
-        payload.identityKey = channel.keys.identity.key.publicKey.encoded
-        payload.identitySignature = channel.keys.signature
-        payload.muxers = parameters.muxers
-        if !parameters.configuredChannels.isEmpty {
-            guard let signed = NoiseTranscript.signedBytes(hash, parameters.configuredChannels),
-                let signature = channel.keys.identity.key.sign(signed)
-            else { throw .malformed }
-            payload.channels = parameters.configuredChannels
-            payload.transcriptSignature = signature
-        }
-        if showsSecond { try NoiseDualIdentity.write(to: &payload, channel.keys, hash, payload.channels) }
-        return payload.encoded
     }
 
     private mutating func handle(_ message: RawSpan) throws(HandshakeError) {
