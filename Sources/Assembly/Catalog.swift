@@ -1,3 +1,4 @@
+import WaggleBase
 import WaggleNetwork
 import WaggleServices
 import WaggleStack
@@ -20,12 +21,12 @@ public enum Catalog {
     ]
 
     /// What every node serves, as far as `configuration` asks for it.
-    public static func services(_ configuration: NodeConfiguration) -> [any Service] {
+    public static func services(_ configuration: NodeConfiguration, store: (any KeyValueStore)? = nil) -> [any Service] {
         var services: [any Service] = [
             Identify(agentVersion: configuration.agentVersion),
             Ping(),
             Fetch(),
-            Bootstrap(configuration.bootstrap),
+            Bootstrap(configuration.bootstrap.map { .address($0) } + configuration.seeds, fetch: configuration.fetchSeeds, store: store),
         ]
         if configuration.servesPerf { services.append(Perf()) }
         if configuration.multicastDNS { services.append(MDNS()) }

@@ -29,7 +29,7 @@ public final class Node: Sendable {
     public let fetch: Fetch?
 
     /// The tables of a store that a node works with.
-    public static let tables = [AddressBook.table, Reputation.table, IdentityBindings.table]
+    public static let tables = [AddressBook.table, Reputation.table, IdentityBindings.table, GoodPeers.table]
 
     /// Puts a node together; nothing listens before `run` or `start`.
     ///
@@ -61,7 +61,7 @@ public final class Node: Sendable {
         let reputation = try Reputation(system: system, store: store, limits: configuration.reputation)
         swarm = Swarm(
             system: system, identity: identity, configuration: settings, transports: Catalog.transports, addressBook: book, reputation: reputation)
-        let services = Catalog.services(configuration)
+        let services = Catalog.services(configuration, store: store)
         identify = services.lazy.compactMap { $0 as? Identify }.first
         ping = services.lazy.compactMap { $0 as? Ping }.first
         pubsub = services.lazy.compactMap { $0 as? PubSub }.first

@@ -33,8 +33,11 @@ public struct NodeConfiguration: Sendable {
     public var secondIdentity: IdentityKeyPair?
     /// Where to listen.
     public var listen: [Multiaddr] = []
-    /// Peers to connect to at the start, each with `/p2p/…` at its end.
+    /// Peers to connect to at the start, best with `/p2p/…` at their ends.
     public var bootstrap: [Multiaddr] = []
+    /// Lists of further peers, and how to read those that are documents.
+    public var seeds: [SeedSource] = []
+    public var fetchSeeds: SeedFetch?
     /// Channels in place of the catalog's, best first, for simulations; nil for the catalog's.
     package var channels: (@Sendable (LocalIdentity) -> [any SecureChannel])?
     /// Whether peers in the local network are found by multicast DNS, and told of this node.

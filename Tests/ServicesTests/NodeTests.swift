@@ -43,7 +43,7 @@ import WaggleSimulation
             try await node.run { node in
                 let expected = switch preset { case .publicServer, .lan: 3; case .client, .embedded: 0 }
                 #expect(node.listenAddresses.count == expected)
-                #expect(node.swarm.supportedProtocols.map(\.text) == ["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"])
+                #expect(node.swarm.supportedProtocols.map(\.text) == ["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/libp2p/fetch/0.0.1"])
             }
         }
     }

@@ -91,6 +91,7 @@ package final class Daemon: Sendable {
         let configuration = try overrides.apply(to: loadConfiguration(path, system))
         var settings = try NodeSettings.make(configuration)
         settings.agentVersion = NodeSettings.agentVersion(configuration, suffix: request.string("agent-version-suffix"))
+        settings.fetchSeeds = { url, limit in try await HTTPFetch.get(url, limit: limit, accept: "application/json, text/plain", system: system) }
         let node = try await open(path, request.flag("offline") ? nil : settings, configuration.peerID, system)
         var servers: [HTTPServer] = []
         do {

@@ -15,7 +15,7 @@ package enum ConfigurationDefaults {
             "Discovery": ["MDNS": ["Enabled": true]],
             "Routing": [:],
             "Ipns": ["RepublishPeriod": "", "RecordLifetime": "", "ResolveCacheSize": 128],
-            "Bootstrap": [],
+            "Bootstrap": .strings(bootstrap),
             "Gateway": ["HTTPHeaders": [:], "RootRedirect": "", "NoFetch": false, "NoDNSLink": false],
             "API": ["HTTPHeaders": [:]],
             "Swarm": [
@@ -35,6 +35,19 @@ package enum ConfigurationDefaults {
             "Waggle": ["Security": "prefer"],
         ])
     }
+
+    /// What stands for the public list.
+    static let automatic = "auto"
+
+    /// The nodes by which one gets to know the public network.
+    package static let bootstrap = [
+        "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
+        "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
+        "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
+        "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
+        "/dnsaddr/va1.bootstrap.libp2p.io/p2p/12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8",
+        "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
+    ]
 
     static let addresses: JSON = [
         "Swarm": ["/ip4/0.0.0.0/tcp/4701", "/ip6/::/tcp/4701"],
@@ -74,7 +87,7 @@ package enum ConfigurationDefaults {
         ),
         (
             "default-networking", "Restores the network settings that init wrote.",
-            [("Addresses", addresses), ("Bootstrap", []), ("Swarm.DisableNatPortMap", false), ("Discovery.MDNS.Enabled", true)]
+            [("Addresses", addresses), ("Bootstrap", .strings(bootstrap)), ("Swarm.DisableNatPortMap", false), ("Discovery.MDNS.Enabled", true)]
         ),
         (
             "lowpower", "Uses less of the machine: few connections.",

@@ -10,7 +10,8 @@ package struct DaemonOverrides: Sendable {
 
     package init(_ environment: [String: String]) { self.environment = environment }
 
-    /// `API_ADDR` and `GATEWAY_ADDR` are `host:port` or addresses, `P2P_ADDR` an address, `BOOTSTRAP` a list with commas (empty for none).
+    /// `API_ADDR` and `GATEWAY_ADDR` are `host:port` or addresses, `P2P_ADDR` an address, `BOOTSTRAP` a list with commas or spaces (empty for none) of
+    /// what `bootstrap add` takes. Without it, `ANIMICA_P2P_SEEDS` is such a list, too.
     package func apply(to configuration: Configuration) throws(CommandError) -> Configuration {
         var configuration = configuration
         for (name, key) in [("API_ADDR", "Addresses.API"), ("GATEWAY_ADDR", "Addresses.Gateway")] {
@@ -19,11 +20,11 @@ package struct DaemonOverrides: Sendable {
             try configuration.set(key, to: .string(Multiaddr(address, over: .tcp).description))
         }
         if let text = environment["P2P_ADDR"], !text.isEmpty { try configuration.set("Addresses.Swarm", to: .strings(list(text))) }
-        if let text = environment["BOOTSTRAP"] { try configuration.set("Bootstrap", to: .strings(list(text))) }
+        if let text = environment["BOOTSTRAP"] ?? environment["ANIMICA_P2P_SEEDS"] { try configuration.set("Bootstrap", to: .strings(list(text))) }
         return configuration
     }
 
-    private func list(_ text: String) -> [String] { text.split(separator: ",").map { String($0.filter { $0 != " " }) } }
+    private func list(_ text: String) -> [String] { text.split { $0 == "," || $0.isWhitespace }.map(String.init) }
 }
 
 /// The library's settings for what the configuration says.
@@ -38,7 +39,9 @@ package enum NodeSettings {
         let hidden = try addresses(configuration.noAnnounceAddresses.filter { !$0.contains("/ipcidr/") }, "Addresses.NoAnnounce")
         settings.announce = try addresses(configuration.announceAddresses, "Addresses.Announce").filter { !hidden.contains($0) }
         settings.appendAnnounce = try addresses(configuration.appendAnnounceAddresses, "Addresses.AppendAnnounce").filter { !hidden.contains($0) }
-        settings.bootstrap = try addresses(configuration.bootstrap.filter { $0 != "auto" }, "Bootstrap")
+        for source in try seeds(configuration.bootstrap) {
+            if case .address(let address) = source { settings.bootstrap.append(address) } else { settings.seeds.append(source) }
+        }
         guard let policy = SecurityPolicy(rawValue: configuration.securityPolicy) else {
             let known = SecurityPolicy.allCases.map(\.rawValue).joined(separator: ", ")
             throw CommandError("Waggle.Security: \(configuration.securityPolicy) is not one of \(known)")
@@ -78,6 +81,15 @@ package enum NodeSettings {
 
     /// Addresses of transports that this version does not have are left out, so that a configuration shared with Kubo works.
     private static func canListen(_ address: Multiaddr) -> (any Transport) -> Bool { { $0.canListen(address) } }
+
+    /// The entries of a bootstrap list; "auto" stands for the public one.
+    package static func seeds(_ texts: [String]) throws(CommandError) -> [SeedSource] {
+        var seeds: [SeedSource] = []
+        for text in texts.flatMap({ $0 == ConfigurationDefaults.automatic ? ConfigurationDefaults.bootstrap : [$0] }) {
+            do { seeds.append(try SeedSource(text)) } catch { throw CommandError("Bootstrap: \(error)") }
+        }
+        return seeds
+    }
 
     private static func addresses(_ texts: [String], _ key: String) throws(CommandError) -> [Multiaddr] {
         var all: [Multiaddr] = []

@@ -37,22 +37,34 @@ package final class HTTPClientExchange: @unchecked Sendable {
         var multi: UncheckedPointer?
     }
 
+    /// How a request is sent.
+    package struct Options: Sendable {
+        /// GET instead of POST.
+        package var isGet = false
+        /// So many redirections are followed, to https only.
+        package var redirections = 0
+
+        package init() {}
+    }
+
     private let state = Mutex(State())
     private let system: any System
     private let changed: Waiter
+    private let options: Options
 
-    private init(system: any System) {
+    private init(system: any System, _ options: Options) {
         self.system = system
+        self.options = options
         changed = Waiter(on: system.home)
     }
 
     /// Sends a POST to `url`. `body` is asked for bytes until it says nil; `handle` gets the exchange to read the response from.
     /// Call on the home loop.
     package static func post<R: Sendable>(
-        _ url: String, headers: [(String, String)], body: (@Sendable () async throws -> Bytes?)?, system: any System,
+        _ url: String, headers: [(String, String)], body: (@Sendable () async throws -> Bytes?)?, system: any System, options: Options = Options(),
         handle: @Sendable (HTTPClientExchange) async throws -> R
     ) async throws -> R {
-        let exchange = HTTPClientExchange(system: system)
+        let exchange = HTTPClientExchange(system: system, options)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask(executorPreference: system.home.taskExecutor) { [hasBody = body != nil] in
                 try await system.offload { exchange.transfer(url, headers, hasBody: hasBody) }
@@ -179,11 +191,17 @@ package final class HTTPClientExchange: @unchecked Sendable {
         }
         waggle_curl_set_text(easy, CURLOPT_URL, url)
         waggle_curl_set_text(easy, CURLOPT_PROXY, "")
-        waggle_curl_set_long(easy, CURLOPT_POST, 1)
+        waggle_curl_set_long(easy, options.isGet ? CURLOPT_HTTPGET : CURLOPT_POST, 1)
+        waggle_curl_set_text(easy, CURLOPT_PROTOCOLS_STR, "http,https")
+        if options.redirections > 0 {
+            waggle_curl_set_long(easy, CURLOPT_FOLLOWLOCATION, 1)
+            waggle_curl_set_long(easy, CURLOPT_MAXREDIRS, options.redirections)
+            waggle_curl_set_text(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https")
+        }
         waggle_curl_set_long(easy, CURLOPT_NOSIGNAL, 1)
         waggle_curl_set_long(easy, CURLOPT_BUFFERSIZE, 512 << 10)
         waggle_curl_set_long(easy, CURLOPT_UPLOAD_BUFFERSIZE, 1 << 20)
-        if !hasBody { waggle_curl_set_long(easy, CURLOPT_POSTFIELDSIZE, 0) }
+        if !hasBody, !options.isGet { waggle_curl_set_long(easy, CURLOPT_POSTFIELDSIZE, 0) }
         waggle_curl_set_headers(easy, list)
         waggle_curl_set_callbacks(easy, hasBody ? readUpload : nil, writeDownload, readHeader, Unmanaged.passUnretained(self).toOpaque())
         curl_multi_add_handle(multi, easy)
@@ -251,7 +269,9 @@ package final class HTTPClientExchange: @unchecked Sendable {
         let text = line.split(separator: "\r\n").first.map(String.init) ?? ""
         let done = state.withLock { state -> Bool in
             if text.isEmpty {
-                if state.head == nil, let status = state.fields[":status"].flatMap({ Int($0) }), status >= 200 {
+                if state.head == nil, let status = state.fields[":status"].flatMap({ Int($0) }), status >= 200,
+                    !((300..<400).contains(status) && options.redirections > 0 && state.fields["location"] != nil)
+                {
                     state.head = HTTPResponseHead(status: status, headers: state.fields)
                     return true
                 }

@@ -36,7 +36,7 @@ public final class Repository: Sendable {
         public var dataCapacity = 1 << 34
         /// The tables in `data`.
         public var dataTables: [Table] = [
-            Table("addresses"), Table("records"), Table("reputation"), Table("identities"), Table("kad"),
+            Table("addresses"), Table("records"), Table("reputation"), Table("identities"), Table("kad"), Table("bootstrap"), Table("rendezvous"),
             NameStore.table, ProvideQueue.table, ProviderStatistics.table,
         ]
 
