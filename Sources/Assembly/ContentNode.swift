@@ -12,6 +12,8 @@ public final class ContentNode: Sendable {
     public let identity: LocalIdentity
     /// The node's keys by name, its own among them as `self`.
     public let keystore: Keystore
+    /// Names that stand for content: ours are published, all are resolved.
+    public let names: NameSystem
     /// The network; nil for a repository that was opened without one.
     public let online: Online?
 
@@ -21,26 +23,30 @@ public final class ContentNode: Sendable {
         public let ping: Ping
         /// Fetches blocks from peers and serves ours: `withSession` gives readers a source.
         public let bitswap: Bitswap
-        /// The hash tables; nil where the configuration wants none.
-        public let kademlia: KademliaPair?
-        /// Who is asked for providers, peers and records, and told of ours.
-        public let routing: CompositeRouting
+        /// Finds peers, content and names.
+        public let routing: NodeRouting
 
         public var swarm: Swarm { node.swarm }
+        /// The hash tables; nil where the configuration wants none.
+        public var kademlia: KademliaPair? { routing.tables }
     }
 
-    private init(system: any System, repository: Repository, identity: LocalIdentity, online: Online?) {
+    private init(
+        system: any System, repository: Repository, identity: LocalIdentity, keystore: Keystore, names: NameSystem, online: Online?
+    ) {
         self.system = system
         self.repository = repository
         self.identity = identity
-        keystore = Keystore(at: repository.path, own: identity, on: system)
+        self.keystore = keystore
+        self.names = names
         self.online = online
     }
 
     /// Opens the repository at `path`; with `network` also puts a node together, which `start` brings to life.
     /// `expectedPeer` is the PeerID that the configuration names.
     public static func open(
-        _ path: String, network: NodeConfiguration? = nil, expectedPeer: String? = nil, on system: some System
+        _ path: String, network: NodeConfiguration? = nil, routing: RoutingConfiguration = RoutingConfiguration(), expectedPeer: String? = nil,
+        on system: some System
     ) async throws -> ContentNode {
         let repository = try Repository.open(path, on: system)
         do {
@@ -49,27 +55,42 @@ public final class ContentNode: Sendable {
             let first = try IdentityFile.load(from: path, expecting: expectedPeer, on: system)
             let secondKey = try IdentityFile.loadSecond(from: path, on: system)
             let identity = LocalIdentity(first.key, second: secondKey.flatMap { SecondIdentity($0, of: first.key) })
+            let keystore = Keystore(at: repository.path, own: identity, on: system)
             guard var configuration = network else {
-                return ContentNode(system: system, repository: repository, identity: identity, online: nil)
+                let names = names(routing, nil, repository, system)
+                return ContentNode(system: system, repository: repository, identity: identity, keystore: keystore, names: names, online: nil)
             }
             configuration.identity = identity.key
             configuration.secondIdentity = identity.second?.key
             let node = try await Node(configuration, on: system, store: repository.data)
-            let kademlia = KademliaPair(configuration.routing, store: repository.data)
-            let routing = CompositeRouting(kademlia?.routers ?? CompositeRouting.Routers(), validators: KademliaPair.validators)
-            if let kademlia {
-                node.add(kademlia.wide)
-                node.add(kademlia.local)
-                node.swarm.routing = routing
-            }
-            let bitswap = Bitswap(store: repository.blocks, routing: kademlia == nil ? nil : routing)
+            let routers = try NodeRouting(configuration.routing, routing, repository: repository, on: system)
+            routers.join(node)
+            let finders = routers.router.routers.findProviders
+            let bitswap = Bitswap(store: repository.blocks, routing: finders.isEmpty ? nil : routers.router, providers: routers.providers)
             node.add(bitswap)
+            let names = names(routing, routers.router, repository, system)
+            node.add(NameRepublisher(names, options: routing.republishing) { try keystore.all() })
             guard let ping = node.ping else { preconditionFailure("every node has a ping service") }
-            let online = Online(node: node, ping: ping, bitswap: bitswap, kademlia: kademlia, routing: routing)
-            return ContentNode(system: system, repository: repository, identity: identity, online: online)
+            let online = Online(node: node, ping: ping, bitswap: bitswap, routing: routers)
+            return ContentNode(system: system, repository: repository, identity: identity, keystore: keystore, names: names, online: online)
         } catch {
             await repository.close()
             throw error
+        }
+    }
+
+    private static func names(
+        _ configuration: RoutingConfiguration, _ router: CompositeRouting?, _ repository: Repository, _ system: any System
+    ) -> NameSystem {
+        // Without routers for values a name is ours alone.
+        let routing = router.flatMap { $0.routers.getValues.isEmpty && $0.routers.putValues.isEmpty ? nil : $0 }
+        return NameSystem(system: system, store: repository.data, routing: routing, options: configuration.naming) { domain in
+            do throws(ResolveError) {
+                return try await system.resolver.texts(of: domain).map { (text: $0.value, timeToLive: $0.timeToLive) }
+            } catch {
+                if error == .notFound { return [] }
+                throw error
+            }
         }
     }
 
@@ -79,6 +100,7 @@ public final class ContentNode: Sendable {
     /// Ends the network, then the repository.
     public func close() async {
         await online?.node.close()
+        await online?.routing.close()
         await repository.close()
     }
 }

@@ -14,12 +14,16 @@ public enum RoutingType: String, Sendable, CaseIterable {
     case dht
     case dhtClient = "dhtclient"
     case dhtServer = "dhtserver"
+    /// Delegated routers alone.
+    case delegated
+    /// What `RoutingConfiguration` says: hash tables for some questions, delegated routers for others.
+    case custom
     /// Nothing: only connected peers are asked.
     case none
 
     var mode: KademliaMode {
         switch self {
-        case .automatic, .dht, .none: .automatic
+        case .automatic, .dht, .delegated, .custom, .none: .automatic
         case .automaticClient, .dhtClient: .client
         case .dhtServer: .server
         }
@@ -32,9 +36,9 @@ public struct KademliaPair: Sendable {
     public let wide: Kademlia
     public let local: Kademlia
 
-    /// Nil for `RoutingType.none`. `store`, opened with the table `Kademlia.table`, keeps records and peers over restarts.
+    /// Nil for `RoutingType.none` and `delegated`. `store`, opened with the table `Kademlia.table`, keeps records and peers over restarts.
     public init?(_ type: RoutingType, store: (any KeyValueStore)?) {
-        guard type != .none else { return nil }
+        guard type != .none, type != .delegated else { return nil }
         wide = Kademlia(.wide(mode: type.mode, validators: KademliaPair.validators, store: store))
         local = Kademlia(.local(mode: type.mode, validators: KademliaPair.validators, store: store))
     }

@@ -130,14 +130,19 @@ extension Session {
 
     /// Where a path leads, which may be inside a block.
     package func follow(_ text: String, _ request: Request) async throws -> (path: ContentPath, found: ResolvedPath) {
-        let path = try ContentPath(parsing: text)
-        guard path.namespace != .ipns else {
-            throw CommandError("\(path): names below /ipns cannot be resolved by this node; give the CID that the name stands for")
-        }
+        let path = try await immutable(try ContentPath(parsing: text), request)
         if let root = path.cid { try CIDPolicy.check(root) }
         let found = try await PathResolver(try await source(request)).resolve(path)
         try CIDPolicy.check(found.cid)
         return (path, found)
+    }
+
+    /// A path below `/ipns` with what its name stands for; other paths as they are.
+    package func immutable(_ path: ContentPath, _ request: Request) async throws -> ContentPath {
+        guard path.namespace == .ipns else { return path }
+        var options = NameSystem.Resolving()
+        options.search.asksOthers = !request.flag("offline")
+        return try await node.names.resolve(path, options).path
     }
 
     /// Program and version as identify tells them, with what the configuration adds.

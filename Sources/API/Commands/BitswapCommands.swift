@@ -8,7 +8,7 @@ import WaggleNetwork
 enum BitswapCommands {
     static let command: Command = Command(
         "bitswap", "Interact with the bitswap agent.", description: "Bitswap is how blocks are exchanged with peers.",
-        example: "> waggle bitswap stat --human", subcommands: [stat, wantlist, ledger])
+        example: "> waggle bitswap stat --human", subcommands: [stat, wantlist, ledger, reprovide])
 
     static let stat = Command(
         "stat", "Show some diagnostic information on the bitswap agent.", description: "Shows what was exchanged since the daemon started.",
@@ -52,6 +52,12 @@ enum BitswapCommands {
         if request.flag("verbose") { text += peers.map { "\t\t\($0)\n" }.joined() }
         return text
     }
+
+    private static let reprovide: Command = {
+        var command = RoutingCommands.reprovide
+        command.tagline = "Deprecated: use 'routing reprovide' instead."
+        return command
+    }()
 
     private static let wantlist = Command(
         "wantlist", "Show blocks currently on the wantlist.", description: "Lists the blocks that this node, or a peer, is looking for.",

@@ -27,7 +27,7 @@ enum DaemonCommand {
             .flag("enable-namesys-pubsub", about: "Accepted for compatibility."),
             .flag("manage-fdlimit", about: "Accepted for compatibility.", default: true),
             .string("init-config", about: "Path to existing configuration file to be loaded during --init."),
-            .string("routing", about: "Accepted for compatibility: there is no content routing to choose.", default: "default"),
+            .string("routing", about: "Overrides the routing option: default, auto, autoclient, dht, dhtclient, dhtserver, delegated, custom or none.", default: "default"),
             .string("agent-version-suffix", about: "Optional suffix to the AgentVersion that peers are told."),
         ],
         place: .client, needs: .nothing
@@ -49,7 +49,7 @@ enum DaemonCommand {
 
     private static func checkRouting(_ name: String) throws(CommandError) {
         switch name {
-        case "default", "none", "auto", "autoclient", "dht", "dhtclient", "dhtserver", "custom": return
+        case "default", "none", "auto", "autoclient", "dht", "dhtclient", "dhtserver", "delegated", "custom": return
         case "supernode": throw CommandError("supernode routing was never fully implemented and has been removed")
         default: throw CommandError("unrecognized routing option: \(name)")
         }
@@ -92,7 +92,9 @@ package final class Daemon: Sendable {
         var settings = try NodeSettings.make(configuration)
         settings.agentVersion = NodeSettings.agentVersion(configuration, suffix: request.string("agent-version-suffix"))
         settings.fetchSeeds = { url, limit in try await HTTPFetch.get(url, limit: limit, accept: "application/json, text/plain", system: system) }
-        let node = try await open(path, request.flag("offline") ? nil : settings, configuration.peerID, system)
+        if let text = request.string("routing"), let type = RoutingType(rawValue: text) { settings.routing = type }
+        let routing = try RoutingSettings.make(configuration, type: settings.routing, on: system)
+        let node = try await open(path, request.flag("offline") ? nil : settings, routing, configuration.peerID, system)
         var servers: [HTTPServer] = []
         do {
             // Left behind by a daemon that was killed; the repository is ours, so nobody answers there.
@@ -133,8 +135,10 @@ package final class Daemon: Sendable {
         try Configuration(parsing: try system.files.read(path + "/config", limit: Repository.configurationLimit), path: path + "/config")
     }
 
-    private static func open(_ path: String, _ settings: NodeConfiguration?, _ peer: String?, _ system: some System) async throws -> ContentNode {
-        try await ContentNode.open(path, network: settings, expectedPeer: peer, on: system)
+    private static func open(
+        _ path: String, _ settings: NodeConfiguration?, _ routing: RoutingConfiguration, _ peer: String?, _ system: some System
+    ) async throws -> ContentNode {
+        try await ContentNode.open(path, network: settings, routing: routing, expectedPeer: peer, on: system)
     }
 
     private static func printSwarm(_ node: ContentNode, _ console: any Console) throws {

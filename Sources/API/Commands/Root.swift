@@ -41,7 +41,8 @@ package enum Commands {
     ]
     private static let network: [Command] = [
         DaemonCommand.command, P2PCommand.command, IDCommand.command, SwarmCommands.command, PingCommand.command, BitswapCommands.command,
-        BootstrapCommands.command, KeyCommands.command, ShutdownCommand.command,
+        BootstrapCommands.command, RoutingCommands.command, NameCommands.command, KeyCommands.command, ProvideCommands.command, DHTCommands.command,
+        ShutdownCommand.command,
     ]
     private static let tools: [Command] = [
         ConfigCommands.command, VersionCommand.command, CommandsCommand.command, CIDCommands.command, MultibaseCommands.command, LogCommands.command,

@@ -8,7 +8,10 @@ import WaggleNetwork
 enum StatsCommands {
     static let command: Command = Command(
         "stats", "Query IPFS statistics.", description: "Shows numbers of the running node and of the repository.", example: "> waggle stats bw",
-        subcommands: [named("bitswap", BitswapCommands.stat), bandwidth, named("repo", RepoCommands.stat)])
+        subcommands: [
+            named("bitswap", BitswapCommands.stat), bandwidth, named("repo", RepoCommands.stat), DHTCommands.stat, ProvideCommands.deprecated("provide"),
+            ProvideCommands.deprecated("reprovide"), ProviderCommands.stat,
+        ])
 
     private static func named(_ name: String, _ command: Command) -> Command {
         var copy = command

@@ -37,37 +37,57 @@ package final class HTTPClientExchange: @unchecked Sendable {
         var multi: UncheckedPointer?
     }
 
-    /// How a request is sent.
-    package struct Options: Sendable {
-        /// GET instead of POST.
-        package var isGet = false
-        /// So many redirections are followed, to https only.
-        package var redirections = 0
-
-        package init() {}
-    }
-
     private let state = Mutex(State())
     private let system: any System
+    private let followsRedirects: Bool
     private let changed: Waiter
-    private let options: Options
 
-    private init(system: any System, _ options: Options) {
+    private init(system: any System, redirects: Int) {
         self.system = system
-        self.options = options
+        followsRedirects = redirects > 0
         changed = Waiter(on: system.home)
+    }
+
+    /// What is asked, and how.
+    package struct Request: Sendable {
+        package var method = "POST"
+        package var url: String
+        package var headers: [(String, String)] = []
+        /// Bytes of the body where that is known; else it goes in chunks.
+        package var length: Int?
+        /// Answers that lead elsewhere are followed so many times, to https only.
+        package var redirects = 0
+        /// Whether the proxies of the environment are used: for servers elsewhere, not for a daemon on this machine.
+        package var usesProxies = false
+        /// How long connecting may take.
+        package var connectTimeout = Duration.seconds(300)
+
+        package init(_ method: String = "POST", _ url: String) {
+            self.method = method
+            self.url = url
+        }
     }
 
     /// Sends a POST to `url`. `body` is asked for bytes until it says nil; `handle` gets the exchange to read the response from.
     /// Call on the home loop.
     package static func post<R: Sendable>(
-        _ url: String, headers: [(String, String)], body: (@Sendable () async throws -> Bytes?)?, system: any System, options: Options = Options(),
+        _ url: String, headers: [(String, String)], body: (@Sendable () async throws -> Bytes?)?, system: any System,
         handle: @Sendable (HTTPClientExchange) async throws -> R
     ) async throws -> R {
-        let exchange = HTTPClientExchange(system: system, options)
+        var request = Request("POST", url)
+        request.headers = headers
+        return try await send(request, body: body, system: system, handle: handle)
+    }
+
+    /// Sends a request; otherwise like `post`.
+    package static func send<R: Sendable>(
+        _ request: Request, body: (@Sendable () async throws -> Bytes?)? = nil, system: any System,
+        handle: @Sendable (HTTPClientExchange) async throws -> R
+    ) async throws -> R {
+        let exchange = HTTPClientExchange(system: system, redirects: request.redirects)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask(executorPreference: system.home.taskExecutor) { [hasBody = body != nil] in
-                try await system.offload { exchange.transfer(url, headers, hasBody: hasBody) }
+                try await system.offload { exchange.transfer(request, hasBody: hasBody) }
             }
             if let body {
                 group.addTask(executorPreference: system.home.taskExecutor) {
@@ -166,8 +186,8 @@ package final class HTTPClientExchange: @unchecked Sendable {
 
     // MARK: On curl's thread
 
-    private func transfer(_ url: String, _ headers: [(String, String)], hasBody: Bool) {
-        let outcome = perform(url, headers, hasBody: hasBody)
+    private func transfer(_ request: Request, hasBody: Bool) {
+        let outcome = perform(request, hasBody: hasBody)
         state.withLock { state in
             state.multi = nil
             state.outcome = outcome
@@ -176,7 +196,7 @@ package final class HTTPClientExchange: @unchecked Sendable {
         signal()
     }
 
-    private func perform(_ url: String, _ headers: [(String, String)], hasBody: Bool) -> Result<Void, HTTPClientError> {
+    private func perform(_ request: Request, hasBody: Bool) -> Result<Void, HTTPClientError> {
         guard let easy = curl_easy_init(), let multi = curl_multi_init() else { return .failure(.failed("out of memory")) }
         var list: UnsafeMutablePointer<curl_slist>?
         defer {
@@ -186,22 +206,27 @@ package final class HTTPClientExchange: @unchecked Sendable {
             curl_slist_free_all(list)
         }
         // Without "Expect" the body leaves at once; without a length it goes in chunks.
-        for header in headers.map({ "\($0): \($1)" }) + ["Expect:"] + (hasBody ? ["Transfer-Encoding: chunked"] : []) {
+        for header in request.headers.map({ "\($0): \($1)" }) + ["Expect:"] + (hasBody && request.length == nil ? ["Transfer-Encoding: chunked"] : []) {
             list = curl_slist_append(list, header)
         }
-        waggle_curl_set_text(easy, CURLOPT_URL, url)
-        waggle_curl_set_text(easy, CURLOPT_PROXY, "")
-        waggle_curl_set_long(easy, options.isGet ? CURLOPT_HTTPGET : CURLOPT_POST, 1)
+        waggle_curl_set_text(easy, CURLOPT_URL, request.url)
         waggle_curl_set_text(easy, CURLOPT_PROTOCOLS_STR, "http,https")
-        if options.redirections > 0 {
+        waggle_curl_set_text(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https")
+        if !request.usesProxies { waggle_curl_set_text(easy, CURLOPT_PROXY, "") }
+        waggle_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT, Int(request.connectTimeout.components.seconds))
+        if request.redirects > 0 {
             waggle_curl_set_long(easy, CURLOPT_FOLLOWLOCATION, 1)
-            waggle_curl_set_long(easy, CURLOPT_MAXREDIRS, options.redirections)
-            waggle_curl_set_text(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https")
+            waggle_curl_set_long(easy, CURLOPT_MAXREDIRS, request.redirects)
+        }
+        if request.method == "GET" { waggle_curl_set_long(easy, CURLOPT_HTTPGET, 1) } else {
+            waggle_curl_set_long(easy, CURLOPT_POST, 1)
+            if request.method != "POST" { waggle_curl_set_text(easy, CURLOPT_CUSTOMREQUEST, request.method) }
         }
         waggle_curl_set_long(easy, CURLOPT_NOSIGNAL, 1)
         waggle_curl_set_long(easy, CURLOPT_BUFFERSIZE, 512 << 10)
         waggle_curl_set_long(easy, CURLOPT_UPLOAD_BUFFERSIZE, 1 << 20)
-        if !hasBody, !options.isGet { waggle_curl_set_long(easy, CURLOPT_POSTFIELDSIZE, 0) }
+        if !hasBody, request.method != "GET" { waggle_curl_set_long(easy, CURLOPT_POSTFIELDSIZE, 0) }
+        if hasBody, let length = request.length { waggle_curl_set_long(easy, CURLOPT_POSTFIELDSIZE, length) }
         waggle_curl_set_headers(easy, list)
         waggle_curl_set_callbacks(easy, hasBody ? readUpload : nil, writeDownload, readHeader, Unmanaged.passUnretained(self).toOpaque())
         curl_multi_add_handle(multi, easy)
@@ -270,7 +295,7 @@ package final class HTTPClientExchange: @unchecked Sendable {
         let done = state.withLock { state -> Bool in
             if text.isEmpty {
                 if state.head == nil, let status = state.fields[":status"].flatMap({ Int($0) }), status >= 200,
-                    !((300..<400).contains(status) && options.redirections > 0 && state.fields["location"] != nil)
+                    !followsRedirects || !(300..<400).contains(status) || state.fields["location"] == nil
                 {
                     state.head = HTTPResponseHead(status: status, headers: state.fields)
                     return true

@@ -55,6 +55,20 @@ package enum HTTPExchangeError: Error, Hashable {
     case closed
 }
 
+/// A request to be answered, as a handler sees it: `begin` once, then `write`, then `finish`.
+package protocol HTTPRequesting: AnyObject, Sendable {
+    var head: HTTPRequestHead { get }
+    /// The next bytes of the body; nil at its end.
+    func readBody() async throws -> Bytes?
+    func begin(_ status: Int, _ headers: [(String, String)])
+    func write(_ bytes: Bytes) async throws
+    func finish()
+}
+
+extension HTTPExchange: HTTPRequesting {
+    package func finish() { end() }
+}
+
 /// One request and its response. The body is read with `readBody`; a response is a head, then bytes, then an end.
 package final class HTTPExchange: @unchecked Sendable {
     package let head: HTTPRequestHead

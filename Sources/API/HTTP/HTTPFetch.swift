@@ -7,11 +7,11 @@ package enum HTTPFetch {
 
     /// The body at `url`, at most `limit` bytes. Throws for any other status than 200. Ends when the task is cancelled.
     package static func get(_ url: String, limit: Int, accept: String = "*/*", system: any System) async throws -> Bytes {
-        var options = HTTPClientExchange.Options()
-        options.isGet = true
-        options.redirections = redirections
-        return try await system.home.run { [options] in
-            try await HTTPClientExchange.post(url, headers: [("Accept", accept)], body: nil, system: system, options: options) { exchange in
+        var request = HTTPClientExchange.Request("GET", url)
+        request.headers = [("Accept", accept)]
+        request.redirects = redirections
+        return try await system.home.run { [request] in
+            try await HTTPClientExchange.send(request, system: system) { exchange in
                 let head = try await exchange.head()
                 guard head.status == 200 else { throw HTTPClientError.failed("the server answers with status \(head.status)") }
                 var document: [UInt8] = []

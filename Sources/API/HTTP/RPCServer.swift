@@ -169,6 +169,31 @@ package enum GoDuration {
         guard total < 9e9 else { return nil }
         return .seconds(negative ? -total : total)
     }
+
+    /// The duration as Go prints it: `2h45m0s`, `1.5s`, `300ms`.
+    package static func text(_ duration: Duration) -> String {
+        let nanoseconds = duration.wholeNanoseconds
+        if nanoseconds == 0 { return "0s" }
+        let sign = nanoseconds < 0 ? "-" : ""
+        let size = nanoseconds.magnitude
+        if size < 1_000_000_000 {
+            let (unit, scale): (String, UInt64) = size < 1000 ? ("ns", 1) : size < 1_000_000 ? ("µs", 1000) : ("ms", 1_000_000)
+            return sign + decimal(size, scale) + unit
+        }
+        let minutes = size / 60_000_000_000
+        let seconds = decimal(size % 60_000_000_000, 1_000_000_000) + "s"
+        if minutes == 0 { return sign + seconds }
+        return minutes < 60 ? "\(sign)\(minutes)m\(seconds)" : "\(sign)\(minutes / 60)h\(minutes % 60)m\(seconds)"
+    }
+
+    private static func decimal(_ value: UInt64, _ scale: UInt64) -> String {
+        let (whole, rest) = value.quotientAndRemainder(dividingBy: scale)
+        guard rest > 0 else { return "\(whole)" }
+        var digits = String(rest)
+        digits = String(repeating: "0", count: String(scale).count - 1 - digits.count) + digits
+        while digits.last == "0" { digits.removeLast() }
+        return "\(whole).\(digits)"
+    }
 }
 
 /// Sends a command's output the way Kubo's clients expect it.

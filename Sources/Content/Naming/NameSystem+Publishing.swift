@@ -17,6 +17,8 @@ extension NameSystem {
         public var isCompatible = true
         /// Whether others are told, or it is only stored here.
         public var isShared = true
+        /// Whether others are asked for the record before, where this node has none.
+        public var asksOthers = true
 
         public init() {}
     }
@@ -51,7 +53,7 @@ extension NameSystem {
     }
 
     private func lastPublished(_ name: IPNSName, _ options: Publishing) async throws -> IPNSRecord? {
-        guard options.isShared, routing != nil else { return nil }
+        guard options.asksOthers, routing != nil else { return nil }
         do {
             return try await record(of: name, Search(limit: NamingLimits.previousRecordTime))
         } catch is CancellationError {

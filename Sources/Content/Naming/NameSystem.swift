@@ -125,9 +125,9 @@ public final class NameSystem: Sendable {
 }
 
 /// Runs work that must not take for ever.
-enum TimeLimit {
+package enum TimeLimit {
     /// Runs `work` and returns, or returns without it when `limit` has passed. Cancelling cancels the work.
-    static func run(_ limit: Duration?, on home: any EventLoop, _ work: @escaping @Sendable () async throws -> Void) async throws {
+    package static func run(_ limit: Duration?, on home: any EventLoop, _ work: @escaping @Sendable () async throws -> Void) async throws {
         guard let limit else { return try await work() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask(executorPreference: home.taskExecutor) { try await work() }

@@ -43,6 +43,8 @@ public struct AnnouncerStatistics: Sendable, Equatable {
     public var recordsStored = 0
     public var keysFailed = 0
     public var lookups = 0
+    /// Calls that reached nobody; their keys are tried again.
+    public var failedCalls = 0
     public var peersTold = 0
 
     public var newKeys = 0
@@ -60,7 +62,7 @@ public struct AnnouncerStatistics: Sendable, Equatable {
 
     mutating func failed(_ source: ProvideMachine.Source, keys: Int, at now: Instant) {
         (announcingNew, announcingAgain) = (0, 0)
-        keysFailed += keys
+        failedCalls += 1
         if isConnected { (isConnected, connectedSince) = (false, now) }
     }
 

@@ -31,5 +31,5 @@ public enum ProvideLimits {
     static let firstRetry = Duration.seconds(15)
     static let longestRetry = Duration.seconds(600)
     /// When a peer connects after that.
-    static let retryAfterConnecting = Duration.seconds(3)
+    static let retryAfterConnecting = Duration.seconds(1)
 }

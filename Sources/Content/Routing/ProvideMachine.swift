@@ -87,7 +87,10 @@ struct ProvideMachine: Machine {
             if activity == .forgetting { activity = .idle }
             queued = count
         case .announced(let outcome): announced(outcome, now)
-        case .peerConnected: if failures > 0 { notBefore = min(notBefore, now + ProvideLimits.retryAfterConnecting) }
+        case .peerConnected:
+            guard failures > 0 else { break }
+            failures = 1
+            notBefore = min(notBefore, now + ProvideLimits.retryAfterConnecting)
         case .tick: break
         }
         step(now)
