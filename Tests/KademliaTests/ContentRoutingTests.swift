@@ -44,7 +44,7 @@ import WaggleTestSupport
             try await provider.repository.blocks.put([block])
             await online.swarm.disconnect(providerPeer)
             online.swarm.addressBook.remove(providerPeer)
-            try await #require(provider.online).routing.provide(block.cid)
+            try await #require(provider.online).routing.router.provide(block.cid)
             let fetched = try await online.bitswap.withSession { session in try await session.block(block.cid) }
             #expect(fetched == block.bytes)
             for node in nodes { await node.close() }
