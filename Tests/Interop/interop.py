@@ -153,6 +153,11 @@ class Peers:
         return self.started(Waggle(self.binary, self.work, "alone"))
 
     @functools.cached_property
+    def future(self):
+        """Waggle's daemon with an identity that only Waggle knows."""
+        return self.started(Waggle(self.binary, self.work, "future", "--identity=ml-dsa-65"))
+
+    @functools.cached_property
     def dual(self):
         """Waggle's daemon with two identities."""
         return self.started(Waggle(self.binary, self.work, "dual", "--identity=dual"))
@@ -449,6 +454,33 @@ def dual_identity(peers):
     return "Kubo both ways, p2pd, py-libp2p; Waggle under either name"
 
 
+def unknown_identity(peers):
+    """Other implementations refuse an ML-DSA identity, whoever dials; we say so in plain words. Waggle's own accept it."""
+    known = json.loads(peers.future.run("id"))
+    address = next(a for a in known["Addresses"] if "/127.0.0.1/" in a)
+    for name, theirs in ("Kubo", peers.kubo.address), ("p2pd", peers.p2pd.address), ("py-libp2p", peers.py_address):
+        try:
+            said = peers.future.run("swarm", "connect", theirs)
+        except RuntimeError as error:
+            expect("the peer ended the connection when it saw this node's ML-DSA-65 identity" in str(error), f"{name}: {error}")
+        else:
+            raise AssertionError(f"{name} accepted the identity: {said}")
+    peers.kubo.ask("connect", address)
+    try:
+        peers.p2pd.connect(address)
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("p2pd connected")
+    expect(peers.future.run("swarm", "peers") == "", "another implementation stayed connected")
+    peers.alone.run("swarm", "connect", address)
+    said = peers.alone.run("swarm", "peers", "-v")
+    expect(known["ID"] in said and "ML-DSA-65" in said, said)
+    expect("Average latency" in peers.alone.run("ping", "-n", "3", known["ID"]), "no answer to a ping")
+    expect(json.loads(peers.alone.run("id", known["ID"]))["PublicKey"] == known["PublicKey"], "another key arrived")
+    return "refused by Kubo, p2pd and py-libp2p, accepted by Waggle"
+
+
 def api_address(peers):
     with open(os.path.join(peers.alone.environment["WAGGLE_PATH"], "api")) as file:
         return file.read().strip()
@@ -484,6 +516,7 @@ CHECKS = [
     ("Kubo: our files, from 0 bytes to 256 MB", kubo_gets),
     ("Kubo: directory trees both ways", trees),
     ("Kubo connects: ping", kubo_connects),
+    ("ML-DSA-65 identity: refused plainly by Kubo, p2pd, py-libp2p; Waggle", unknown_identity),
     ("two identities: Kubo, p2pd, py-libp2p, Waggle", dual_identity),
     ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),

@@ -21,7 +21,7 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
     private var output = Bytes()
 
     /// `slowWork` bounds what this upgrade may have done off the loop; nil for no bound. `rareIdentity` is the kind of this node's identity if
-    /// the other side sees it midway and may not know it.
+    /// many peers do not know it.
     init(_ socket: any ByteSocket, _ machine: UpgradeMachine, on system: any System, _ slowWork: SlowWork?, rareIdentity: KeyKind?) {
         self.rareIdentity = rareIdentity
         self.socket = socket
@@ -131,14 +131,14 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
         case .wouldBlock:
             isReadable = false
             return false
-        case .ended: throw ended(or: .handshake(machine.end()))
-        case .failed(let errno): throw ended(or: .network(.other(errno: errno)))
+        case .ended: throw turnedAway ?? .handshake(machine.end())
+        case .failed(let errno): throw turnedAway ?? .network(.other(errno: errno))
         }
     }
 
-    /// A dialer that does not know our kind of identity just goes: that deserves a name.
-    private func ended(or error: TransportError) -> TransportError {
-        guard let rareIdentity, machine.hasAnswered else { return error }
+    /// A peer that does not know our kind of identity just goes: that deserves a name.
+    private var turnedAway: TransportError? {
+        guard let rareIdentity, machine.isBeingJudged else { return nil }
         return .handshake(.turnedAway(rareIdentity))
     }
 

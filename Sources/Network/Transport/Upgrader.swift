@@ -73,7 +73,7 @@ public struct Upgrader: Sendable {
             assumesFirstChannel: assumes)
         let session = UpgradeSession(
             socket, UpgradeMachine(parameters, at: socket.loop.now), on: system, role == .responder ? slowWork : nil,
-            rareIdentity: role == .responder ? rareIdentity : nil)
+            rareIdentity: rareIdentity)
         let (upgraded, rest): (Upgraded, Bytes)
         do throws(TransportError) {
             (upgraded, rest) = try await session.run()

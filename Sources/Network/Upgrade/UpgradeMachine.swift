@@ -25,7 +25,15 @@ public struct UpgradeMachine {
     /// How many bytes the record at the start of the input takes at least; see `openRecord`.
     private var recordNeed = 0
     /// Whether the handshake has said something; a responder's first message has its identity in it.
-    private(set) var hasAnswered = false
+    private var hasAnswered = false
+    /// Whether the other side has seen who we are, and nothing has come from it since.
+    var isBeingJudged: Bool {
+        switch (state, parameters.role) {
+        case (.handshaking, .responder): hasAnswered
+        case (.choosing, .initiator): true
+        default: false
+        }
+    }
 
     /// When `tick` wants to be called.
     public let deadline: Instant
