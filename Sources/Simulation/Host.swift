@@ -34,6 +34,13 @@ public final class Host: @unchecked Sendable {
         return incarnation
     }
 
+    /// Keeps the processor busy for `duration`: what code that runs now would cost on a real machine. Only where the world's options have
+    /// a processor; inside the world.
+    public func spend(_ duration: Duration) { incarnation?.loop.spend(duration) }
+
+    /// How long the processor was busy since the host's start.
+    public var processorTime: Duration { incarnation?.loop.processorTime ?? .zero }
+
     /// Whether the process runs.
     public var isUp: Bool { incarnation?.isDead == false }
 

@@ -14,7 +14,7 @@ final class HostSystem: System, @unchecked Sendable {
 
     init(host: Host, generation: Int) {
         self.host = host
-        let loop = HostLoop(base: host.world.loop)
+        let loop = HostLoop(base: host.world.loop, processor: host.world.options.processor)
         self.loop = loop
         random = SeededRandom(seed: host.world.seed, name: host.name, generation: generation)
         network = HostNetwork(host: host, loop: loop)

@@ -42,6 +42,8 @@ public struct WorldOptions: Sendable {
     public var flushTime: Duration = .milliseconds(1)
     /// What offloaded work costs.
     public var offloadTime: Duration = .microseconds(100)
+    /// What work costs of each host's processor; nil for nothing.
+    public var processor: ProcessorOptions?
     /// Size of each host's disk in bytes; change it on the host.
     public var diskSize: Int64 = 1 << 40
     /// The time of day at the start: 2026-01-01.

@@ -28,6 +28,7 @@ struct ChainNode {
     static let alice = ChainNode(.mlDSA65, 1)
     static let bob = ChainNode(.mlDSA65, 2)
     static let carol = ChainNode(.mlDSA65, 3)
+    static let dave = ChainNode(.mlDSA65, 5)
     static let hash = ChainNode(.slhDSAShake128s, 4)
 
     private init(_ kind: KeyKind, _ seed: UInt64) {

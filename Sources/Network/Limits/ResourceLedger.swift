@@ -38,10 +38,10 @@ struct ResourceLedger {
         case .inbound:
             if pendingInbound >= limits.pendingInbound { return .pendingInbound }
             if inbound + pendingInbound >= limits.inboundConnections { return .inboundConnections }
-            for (prefix, limit) in counted(ip) {
-                let count = prefixes[prefix] ?? PrefixCount()
-                if count.pending >= limits.pendingPerIP { return .pendingPerIP }
-                if count.pending + count.open >= limit { return .connectionsPerIP }
+            for place in counted(ip) {
+                let count = prefixes[place.prefix] ?? PrefixCount()
+                if count.pending >= place.pending { return .pendingPerIP }
+                if count.pending + count.open >= place.open { return .connectionsPerIP }
             }
         }
         return nil
@@ -54,7 +54,7 @@ struct ResourceLedger {
         case .outbound: pendingOutbound += 1
         case .inbound:
             pendingInbound += 1
-            for (prefix, _) in counted(ip) { prefixes[prefix, default: PrefixCount()].pending += 1 }
+            for place in counted(ip) { prefixes[place.prefix, default: PrefixCount()].pending += 1 }
         }
     }
 
@@ -64,7 +64,7 @@ struct ResourceLedger {
         case .outbound: pendingOutbound -= 1
         case .inbound:
             pendingInbound -= 1
-            for (prefix, _) in counted(ip) { change(prefix) { $0.pending -= 1 } }
+            for place in counted(ip) { change(place.prefix) { $0.pending -= 1 } }
         }
     }
 
@@ -77,7 +77,7 @@ struct ResourceLedger {
         case .outbound: outbound += 1
         case .inbound:
             inbound += 1
-            for (prefix, _) in counted(ip) { prefixes[prefix, default: PrefixCount()].open += 1 }
+            for place in counted(ip) { prefixes[place.prefix, default: PrefixCount()].open += 1 }
         }
     }
 
@@ -88,7 +88,7 @@ struct ResourceLedger {
         case .outbound: outbound -= 1
         case .inbound:
             inbound -= 1
-            for (prefix, _) in counted(ip) { change(prefix) { $0.open -= 1 } }
+            for place in counted(ip) { change(place.prefix) { $0.open -= 1 } }
         }
     }
 
@@ -110,14 +110,24 @@ struct ResourceLedger {
 
     // MARK: Rows
 
-    private func counted(_ ip: IPAddress?) -> [(prefix: IPRange, limit: Int)] {
-        guard let ip, !limits.unlimitedRanges.contains(where: { $0.contains(ip) }) else { return [] }
+    /// What an address counts for: a prefix, with the connections and the handshakes that it may have.
+    private struct Place {
+        let prefix: IPRange
+        let open: Int
+        let pending: Int
+    }
+
+    private func counted(_ ip: IPAddress?) -> [Place] {
+        guard let ip, !limits.isUnlimited(ip) else { return [] }
         switch ip.unmapped {
-        case .v4: return [(IPRange(ip, prefixLength: 32), limits.connectionsPerIPv4)]
+        case .v4:
+            let host = Place(prefix: IPRange(ip, prefixLength: 32), open: limits.connectionsPerIPv4, pending: limits.pendingPerIP)
+            // Users of one /24 need not know each other, so only handshakes are counted there.
+            return ip.isPrivate ? [host] : [host, Place(prefix: IPRange(ip, prefixLength: 24), open: .max, pending: limits.pendingPerSubnet)]
         case .v6:
             return [
-                (IPRange(ip, prefixLength: 64), limits.connectionsPerIPv6Subnet),
-                (IPRange(ip, prefixLength: 48), limits.connectionsPerIPv6Site),
+                Place(prefix: IPRange(ip, prefixLength: 64), open: limits.connectionsPerIPv6Subnet, pending: limits.pendingPerIP),
+                Place(prefix: IPRange(ip, prefixLength: 48), open: limits.connectionsPerIPv6Site, pending: limits.pendingPerSubnet),
             ]
         }
     }

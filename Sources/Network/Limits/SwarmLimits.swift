@@ -22,8 +22,18 @@ public struct SwarmLimits: Sendable {
 
     /// Inbound handshakes at once: each may cost a few hundred microseconds of cryptography.
     public var pendingInbound = 128
-    /// Inbound handshakes at once from one prefix.
+    /// Inbound handshakes at once from one IPv4 address or IPv6 /64.
     public var pendingPerIP = 16
+    /// Inbound handshakes at once from one IPv4 /24 or IPv6 /48; private networks are one site and not counted as subnets.
+    public var pendingPerSubnet = 64
+    /// How often inbound handshakes may begin, all addresses together: at half a millisecond each a quarter of a core.
+    public var handshakes = Rate(perSecond: 500, burst: 1000)
+    /// The same from one IPv4 address or IPv6 /64: one per cent of a core. Behind a carrier's NAT are many users, but few connect in one second.
+    public var handshakesPerIP = Rate(perSecond: 20, burst: 64)
+    /// The same from one IPv4 /24 or IPv6 /48, private networks excepted.
+    public var handshakesPerSubnet = Rate(perSecond: 100, burst: 256)
+    /// Addresses and subnets whose rate is kept; a row takes about 60 bytes.
+    public var meteredPrefixes = 8192
     /// Dials at once, all peers together.
     public var pendingOutbound = 128
     /// Dials at once to the addresses of one peer.
@@ -55,6 +65,11 @@ public struct SwarmLimits: Sendable {
         limits.pendingInbound = 8
         limits.pendingOutbound = 8
         limits.pendingPerIP = 4
+        limits.pendingPerSubnet = 8
+        limits.handshakes = Rate(perSecond: 20, burst: 40)
+        limits.handshakesPerIP = Rate(perSecond: 2, burst: 16)
+        limits.handshakesPerSubnet = Rate(perSecond: 10, burst: 32)
+        limits.meteredPrefixes = 256
         limits.connectionsPerIPv4 = 8
         limits.connectionsPerIPv6Subnet = 8
         limits.connectionsPerIPv6Site = 16
@@ -88,6 +103,10 @@ public enum Refusal: String, Error, Hashable, Sendable, CaseIterable {
     case connectionsPerIP
     case pendingInbound
     case pendingPerIP
+    /// Handshakes begin too often, all addresses together.
+    case handshakeRate
+    /// Handshakes from the address or its subnet begin too often.
+    case handshakeRatePerIP
     case pendingOutbound
     case streamsPerConnection
     case streamsPerPeer

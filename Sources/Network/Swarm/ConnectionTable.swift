@@ -21,6 +21,7 @@ struct ConnectionTable {
     static let tagsPerPeer = 32
 
     var ledger: ResourceLedger
+    var meter: HandshakeMeter
     private(set) var entries: [UInt64: Entry] = [:]
     private var byConnection: [ObjectIdentifier: UInt64] = [:]
     private var byPeer: [PeerID: [UInt64]] = [:]
@@ -32,7 +33,10 @@ struct ConnectionTable {
     var isClosed = false
     var lastTrim: Instant?
 
-    init(_ limits: SwarmLimits) { ledger = ResourceLedger(limits) }
+    init(_ limits: SwarmLimits) {
+        ledger = ResourceLedger(limits)
+        meter = HandshakeMeter(limits)
+    }
 
     /// Entries in the order in which they were opened.
     var all: [Entry] { entries.values.sorted { $0.id < $1.id } }

@@ -6,7 +6,13 @@ import WaggleFormats
 extension Swarm {
     /// Whether an inbound connection from `ip` may begin its handshake.
     func admits(_ ip: IPAddress?) -> Bool {
-        let refusal = gate.refusal(of: ip) ?? reputation.refusal(of: ip) ?? table.withLock { $0.isClosed ? .connections : $0.ledger.refusal(.inbound, from: ip) }
+        let now = home.now
+        let refusal =
+            gate.refusal(of: ip) ?? reputation.refusal(of: ip)
+            ?? table.withLock { table in
+                if table.isClosed { return .connections }
+                return table.meter.refusal(from: ip, at: now) ?? table.ledger.refusal(.inbound, from: ip)
+            }
         if let refusal { turnedAway(ip, refusal) }
         return refusal == nil
     }
@@ -15,7 +21,13 @@ extension Swarm {
     func accept(_ incoming: Incoming) {
         let refusal: Refusal? = table.withLock { table in
             if table.isClosed { return .connections }
-            do throws(Refusal) { try table.ledger.begin(.inbound, from: incoming.ip) } catch { return error }
+            do throws(Refusal) {
+                if let refusal = table.ledger.refusal(.inbound, from: incoming.ip) { throw refusal }
+                try table.meter.count(from: incoming.ip, at: incoming.loop.now)
+                try table.ledger.begin(.inbound, from: incoming.ip)
+            } catch {
+                return error
+            }
             return nil
         }
         if let refusal {

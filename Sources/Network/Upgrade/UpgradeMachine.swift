@@ -81,8 +81,9 @@ public struct UpgradeMachine {
         switch state {
         case .securing: break
         case .handshaking(var handshake):
-            output = []
-            while let bytes = handshake.next() { output.append(bytes) }
+            var words: [Bytes] = []
+            while let bytes = handshake.next() { words.append(bytes) }
+            output = words.isEmpty ? [] : output + words
         case .choosing, .done, .over: output = []
         }
         state = .over

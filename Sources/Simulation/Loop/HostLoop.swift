@@ -6,8 +6,25 @@ final class HostLoop: EventLoop, @unchecked Sendable {
     private var tasks: [UInt64: SimulatedTask] = [:]
     private var nextTask: UInt64 = 0
     private(set) var isDead = false
+    private let options: ProcessorOptions?
+    private let processor: HostProcessor
 
-    init(base: SimulatedLoop) { self.base = base }
+    init(base: SimulatedLoop, processor options: ProcessorOptions? = nil) {
+        self.base = base
+        self.options = options
+        processor = HostProcessor(base)
+    }
+
+    /// Runs `body`, which handles an event of the network: now, or when the processor gets to it.
+    func handle(_ cost: KeyPath<ProcessorOptions, Duration>, _ body: @escaping () -> Void) {
+        guard let options else { return body() }
+        processor.handle(options[keyPath: cost], body)
+    }
+
+    /// See `Host.spend`.
+    func spend(_ duration: Duration) { if options != nil { processor.spend(duration) } }
+
+    var processorTime: Duration { processor.used }
 
     var now: Instant { base.now }
     var isCurrent: Bool { base.isCurrent }

@@ -93,8 +93,10 @@ final class SimulatedListener: ListeningSocket, @unchecked Sendable {
 
     /// The kernel has established the connection; the program takes or resets it.
     func deliver(_ socket: SimulatedSocket) {
-        if isClosed || !admitHandler(socket.remoteAddress) { return socket.close(abort: true) }
-        acceptHandler(socket)
+        loop.handle(\.accept) { [self] in
+            if isClosed || !admitHandler(socket.remoteAddress) { return socket.close(abort: true) }
+            acceptHandler(socket)
+        }
     }
 
     func close() {

@@ -363,14 +363,14 @@ final class SimulatedSocket: ByteSocket, @unchecked Sendable {
     }
 
     private func tellReadable() {
-        guard let handler, !isClosed else { return }
+        guard handler != nil, !isClosed else { return }
         wantsReadable = false
-        handler.socketReadable()
+        hostLoop.handle(\.event) { [self] in if !isClosed { handler?.socketReadable() } }
     }
 
     private func tellWritable() {
-        guard let handler, !isClosed else { return }
+        guard handler != nil, !isClosed else { return }
         wantsWritable = false
-        handler.socketWritable()
+        hostLoop.handle(\.event) { [self] in if !isClosed { handler?.socketWritable() } }
     }
 }
