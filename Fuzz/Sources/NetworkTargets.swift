@@ -14,6 +14,31 @@ private let channels: [any SecureChannel] = {
     return ChannelCatalog.channels(.prefer, keys)
 }()
 
+/// A node of a chain, whose signatures are made at once.
+private let chainChannel: AnimicaChannel = {
+    guard let key = attempt({ try IdentityKeyPair(generating: .mlDSA65, random: SecureBytes([UInt8](repeating: 7, count: 32))) }),
+        let channel = AnimicaChannel(identity: LocalIdentity(key), network: .init(chain: 1), transports: ["tcp"])
+    else { preconditionFailure("a seed is a key") }
+    return channel
+}()
+
+/// Records as both sides of a session with known keys open them.
+private func animicaRecords(_ bytes: Bytes) {
+    let secret = SecureBytes([UInt8](repeating: 3, count: 32))
+    let direction = AnimicaDirection(secret, .chaCha20Poly1305, .init(recordsPerKey: 2, keys: 4))
+    let records = AnimicaRecords(sending: direction, receiving: direction)
+    var input = bytes.array
+    var start = 0
+    while start < input.count {
+        let outcome = attempt {
+            try input[start...].withUnsafeMutableBytes { try records.open($0) }
+        }
+        guard case .record(let plaintext, let consumed)? = outcome else { return }
+        precondition(plaintext.upperBound <= consumed && consumed > 0)
+        start += consumed
+    }
+}
+
 private let random = SecureBytes([UInt8](repeating: 9, count: HandshakeParameters.randomLength))
 
 private func upgrade(_ role: Role, _ bytes: Bytes) {
@@ -95,6 +120,10 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("upgrade-listener", { upgrade(.responder, $0) }),
     ("noise-initiator", { bytes in for channel in channels { handshake(channel, .initiator, bytes) } }),
     ("noise-responder", { bytes in for channel in channels { handshake(channel, .responder, bytes) } }),
+    ("animica-initiator", { handshake(chainChannel, .initiator, $0) }),
+    ("animica-responder", { handshake(chainChannel, .responder, $0) }),
+    ("animica-credentials", { bytes in _ = attempt { try AnimicaCredentials.read(bytes) } }),
+    ("animica-records", { animicaRecords($0) }),
     ("yamux-client", { yamux(.initiator, $0) }),
     ("yamux-server", { yamux(.responder, $0) }),
     ("fetch-message", { bytes in

@@ -11,17 +11,24 @@ struct BenchmarkNode: Sendable {
     let system: LinuxSystem
     let swarm: Swarm
 
-    init(on system: LinuxSystem = LinuxSystem(loops: 1)) throws {
+    /// `chain`: over `/animica/1` alone, with an ML-DSA-65 identity.
+    init(
+        on system: LinuxSystem = LinuxSystem(loops: 1), chain: Bool = false, _ change: (inout SwarmConfiguration) -> Void = { _ in }
+    ) throws {
         self.system = system
-        let identity = LocalIdentity(try IdentityKeyPair(ed25519Seed: SecureBytes(Bytes(system.randomBytes(32)).span)))
+        let kind = chain ? KeyKind.mlDSA65 : .ed25519
+        let identity = LocalIdentity(try IdentityKeyPair(generating: kind, random: SecureBytes(Bytes(system.randomBytes(32)).span)))
         let keys = try NoiseKeys(identity: identity, secret: SecureBytes(Bytes(system.randomBytes(32)).span))
-        var configuration = SwarmConfiguration(channels: ChannelCatalog.channels(.require, keys), muxers: [Yamux()])
+        let animica = chain ? AnimicaChannel(identity: identity, network: .init(chain: 1), transports: ["tcp"]) : nil
+        var configuration = SwarmConfiguration(
+            channels: animica.map { [$0] } ?? ChannelCatalog.channels(.require, keys), muxers: [Yamux()])
         configuration.policy = .require
         configuration.limits.streamsPerConnection = 2048
         configuration.limits.streamsPerPeer = 4096
         configuration.limits.connections = 4096
         configuration.limits.inboundConnections = 4096
         configuration.trimming.highWater = nil
+        change(&configuration)
         swarm = Swarm(
             system: system, identity: identity, configuration: configuration, transports: [TCP()],
             addressBook: try AddressBook(system: system))
@@ -57,8 +64,11 @@ struct BenchmarkNode: Sendable {
 enum BenchmarkPeer {
     static let argument = "--peer"
 
-    static func run() throws {
-        let node = try BenchmarkNode()
+    /// `counted` makes limits of addresses hold on loopback too, except for 127.0.0.1 itself.
+    static func run(chain: Bool = false, counted: Bool = false) throws {
+        let node = try BenchmarkNode(chain: chain) { configuration in
+            if counted { configuration.limits.unlimitedRanges = [IPRange(.v4(0x7f00_0001), prefixLength: 32)] }
+        }
         node.swarm.register(BenchmarkService(node.system))
         let addresses = try node.wait { try await node.swarm.listen(on: try Multiaddr(parsing: "/ip4/127.0.0.1/tcp/0")) }
         node.swarm.start()
@@ -68,10 +78,10 @@ enum BenchmarkPeer {
     }
 
     /// Starts the other process; the result ends it when it is closed, and says where it listens.
-    static func start() throws -> (process: Process, input: Pipe, address: Multiaddr) {
+    static func start(_ options: String...) throws -> (process: Process, input: Pipe, address: Multiaddr) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = [argument]
+        process.arguments = [argument] + options
         let (input, output) = (Pipe(), Pipe())
         process.standardInput = input
         process.standardOutput = output

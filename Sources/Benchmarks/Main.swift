@@ -7,6 +7,8 @@ struct Benchmarks {
     nonisolated static let groups: [(name: String, run: @Sendable () async throws -> Void)] = [
         ("crypto", { try CryptographyBenchmark.run() }),
         ("channel", { try ChannelBenchmark.run() }),
+        ("handshake", { try HandshakeBenchmark.run() }),
+        ("flood", { try FloodBenchmark.run() }),
         ("connection", { try ConnectionBenchmark.run() }),
         ("content", { try await ContentBenchmark.run() }),
         ("loop", { try LoopBenchmark.run() }),
@@ -16,7 +18,10 @@ struct Benchmarks {
 
     nonisolated static func main() async throws {
         let wanted = CommandLine.arguments.dropFirst()
-        if wanted.first == BenchmarkPeer.argument { return try BenchmarkPeer.run() }
+        if wanted.first == BenchmarkPeer.argument {
+            return try BenchmarkPeer.run(chain: wanted.contains("chain"), counted: wanted.contains("counted"))
+        }
+        if wanted.first == FloodBenchmark.argument { return try FloodBenchmark.flood(Array(wanted.dropFirst())) }
         if wanted.first == "peer" { return try PeerCommand.run(Array(wanted.dropFirst())) }
         for group in groups where wanted.isEmpty || wanted.contains(group.name) {
             print("# \(group.name)")

@@ -57,6 +57,22 @@ import WaggleFormats
         }
     }
 
+    @Test func aChainIsConfigured() throws {
+        #expect(try NodeSettings.make(configuration("{}")).chain == nil)
+        let chain = try #require(try NodeSettings.make(configuration("{\"Waggle\":{\"Chain\":7}}")).chain)
+        #expect(chain.network.chain == 7 && chain.network.policy == .standard && chain.place == .first)
+        let names = "[\"ML-KEM-768\",\"ML-DSA-65\",\"AES-256-GCM\",\"SHA3-256\"]"
+        let text = "{\"Waggle\":{\"Chain\":\"18446744073709551615\",\"ChainChannel\":\"only\",\"AlgorithmPolicy\":\(names)}}"
+        let other = try #require(try NodeSettings.make(configuration(text)).chain)
+        #expect(other.network.chain == .max && other.place == .only && other.network.policy.algorithms.count == 4)
+        for wrong in [
+            "\"Chain\":0", "\"Chain\":-1", "\"Chain\":\"x\"", "\"Chain\":1,\"ChainChannel\":\"middle\"", "\"Chain\":1,\"AlgorithmPolicy\":[]",
+            "\"Chain\":1,\"AlgorithmPolicy\":[\"RSA\"]",
+        ] {
+            #expect(throws: CommandError.self) { try NodeSettings.make(configuration("{\"Waggle\":{\(wrong)}}")) }
+        }
+    }
+
     @Test func settingsAreChecked() throws {
         var it = ConfigurationDefaults.make(peerID: "")
         try it.set("Waggle.Security", to: "sometimes")

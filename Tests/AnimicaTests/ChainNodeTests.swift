@@ -29,7 +29,7 @@ import WaggleSimulation
             #expect(connection.security.channel == "/animica/1" && connection.security.transcriptVerified)
             #expect(connection.security.keyExchange == "ML-KEM-768 mutual" && connection.security.signature == "ML-DSA-65")
             // Identify: the key of 1,952 bytes and the signed record arrive.
-            try await bob.node.until { bob.node.swarm.addressBook.signedRecord(of: alice.node.peer) != nil }
+            try await bob.node.until { !bob.node.swarm.addressBook.protocols(of: alice.node.peer).isEmpty }
             #expect(bob.node.swarm.addressBook.protocols(of: alice.node.peer).contains("/perf/1.0.0"))
             #expect(try await #require(bob.node.ping).ping(alice.node.peer) > .zero)
             let size = 300_000

@@ -69,6 +69,13 @@ package struct Configuration: Hashable, Sendable {
     package var addressFilters: [String] { strings("Swarm.AddrFilters") }
     /// Missing or empty: as Kubo, `auto`.
     package var routingType: String { self["Routing.Type"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? "auto" }
+    /// `Waggle.Chain`: a number, or one in a string; nil when there is none.
+    package var chain: JSON? { self["Waggle.Chain"].flatMap { $0.isNull || $0.string == "" ? nil : $0 } }
+    package var chainChannel: String { self["Waggle.ChainChannel"]?.string ?? "first" }
+    /// `Waggle.AlgorithmPolicy`: names of algorithms; nil for the standard list.
+    package var algorithmPolicy: [String]? {
+        self["Waggle.AlgorithmPolicy"].flatMap { $0.isNull ? nil : strings("Waggle.AlgorithmPolicy") }
+    }
     package var securityPolicy: String { self["Waggle.Security"]?.string ?? "prefer" }
     package var postQuantum: String { self["Waggle.PostQuantum"]?.string ?? "waggle" }
     package var lowWater: Int { Int(self["Swarm.ConnMgr.LowWater"]?.integer ?? 160) }

@@ -3,6 +3,7 @@ import WaggleBase
 import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
+import WaggleStack
 
 /// The environment variables that override the configuration of a daemon.
 package struct DaemonOverrides: Sendable {
@@ -61,6 +62,7 @@ package enum NodeSettings {
             throw CommandError("Routing.Type: \(configuration.routingType) is not one of \(known)")
         }
         settings.routing = routing
+        settings.chain = try chain(configuration)
         settings.trimming.lowWater = configuration.lowWater
         settings.trimming.highWater = max(configuration.highWater, configuration.lowWater)
         for text in configuration.addressFilters { settings.gate.deniedRanges.insert(try range(text, "Swarm.AddrFilters")) }
@@ -68,6 +70,24 @@ package enum NodeSettings {
             settings.noAnnounce.append(try range(text, "Addresses.NoAnnounce"))
         }
         return settings
+    }
+
+    /// The chain network that the node belongs to, if the configuration names one.
+    private static func chain(_ configuration: Configuration) throws(CommandError) -> ChainConfiguration? {
+        guard let value = configuration.chain else { return nil }
+        var number: UInt64?
+        if case .integer(let integer) = value { number = UInt64(exactly: integer) } else { number = value.string.flatMap { UInt64($0) } }
+        guard let number, number > 0 else { throw CommandError("Waggle.Chain: \(value.text()) is not the number of a chain, 1 or more") }
+        guard let place = ChannelCatalog.ChainPlace(rawValue: configuration.chainChannel) else {
+            let known = ChannelCatalog.ChainPlace.allCases.map(\.rawValue).joined(separator: ", ")
+            throw CommandError("Waggle.ChainChannel: \(configuration.chainChannel) is not one of \(known)")
+        }
+        do {
+            let policy = try configuration.algorithmPolicy.map { names throws(AlgorithmPolicy.Invalid) in try AlgorithmPolicy(names: names) }
+            return ChainConfiguration(.init(chain: number, policy: policy ?? .standard), place: place)
+        } catch {
+            throw CommandError("Waggle.AlgorithmPolicy: \(error)")
+        }
     }
 
     /// Program and version as identify tells them. `Version.AgentSuffix` of the configuration wins over `suffix`.

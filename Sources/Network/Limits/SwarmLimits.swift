@@ -27,9 +27,9 @@ public struct SwarmLimits: Sendable {
     /// Inbound handshakes at once from one IPv4 /24 or IPv6 /48; private networks are one site and not counted as subnets.
     public var pendingPerSubnet = 64
     /// How often inbound handshakes may begin, all addresses together: at half a millisecond each a quarter of a core.
-    public var handshakes = Rate(perSecond: 500, burst: 1000)
+    public var handshakes = Rate(perSecond: 500, burst: 500)
     /// The same from one IPv4 address or IPv6 /64: one per cent of a core. Behind a carrier's NAT are many users, but few connect in one second.
-    public var handshakesPerIP = Rate(perSecond: 20, burst: 64)
+    public var handshakesPerIP = Rate(perSecond: 20, burst: 32)
     /// The same from one IPv4 /24 or IPv6 /48, private networks excepted.
     public var handshakesPerSubnet = Rate(perSecond: 100, burst: 256)
     /// Addresses and subnets whose rate is kept; a row takes about 60 bytes.

@@ -12,6 +12,9 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
     private let system: any System
     private let slowWork: SlowWork?
     private let rareIdentity: KeyKind?
+    private let pacer: HandshakePacer?
+    /// The time that the pacer gave us for what is there to read.
+    private var turn: Instant?
     private var machine: UpgradeMachine
     private let changed: Waiter
     private var isReadable = true
@@ -20,10 +23,14 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
     private var filled = 0
     private var output = Bytes()
 
-    /// `slowWork` bounds what this upgrade may have done off the loop; nil for no bound. `rareIdentity` is the kind of this node's identity if
-    /// many peers do not know it.
-    init(_ socket: any ByteSocket, _ machine: UpgradeMachine, on system: any System, _ slowWork: SlowWork?, rareIdentity: KeyKind?) {
+    /// `slowWork` bounds what this upgrade may have done off the loop, `pacer` when it may compute on it; nil for no bound. `rareIdentity` is the
+    /// kind of this node's identity if many peers do not know it.
+    init(
+        _ socket: any ByteSocket, _ machine: UpgradeMachine, on system: any System, _ slowWork: SlowWork?, _ pacer: HandshakePacer?,
+        rareIdentity: KeyKind?
+    ) {
         self.rareIdentity = rareIdentity
+        self.pacer = pacer
         self.socket = socket
         self.machine = machine
         self.system = system
@@ -59,12 +66,31 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
             }
             if done == nil { done = machine.finish() }
             if let done, output.isEmpty { return (done, rest) }
-            if done == nil, try fill() { continue }
+            if done == nil, isOurTurn, try takeTurn() { continue }
             do { try machine.tick(at: socket.loop.now) } catch { throw .handshake(error) }
             // Bytes may have become writable while we read.
             if !output.isEmpty, isWritable { continue }
+            alarm.set(min(turn ?? machine.deadline, machine.deadline))
             do { try await changed.wait() } catch { throw .cancelled }
         }
+    }
+
+    /// Whether there may be something to read and the pacer lets us.
+    private var isOurTurn: Bool {
+        guard isReadable else { return false }
+        guard let pacer else { return true }
+        let turn = turn ?? pacer.reserve(at: socket.loop.now)
+        self.turn = turn
+        return turn <= socket.loop.now
+    }
+
+    /// Reads once and feeds the machine; says whether anything came.
+    private func takeTurn() throws(TransportError) -> Bool {
+        turn = nil
+        let steps = machine.handshakeSteps
+        let moved = try fill()
+        if machine.handshakeSteps == steps { pacer?.giveBack() }
+        return moved
     }
 
     /// Has work done off the loop, if there is room for it.
@@ -107,7 +133,6 @@ final class UpgradeSession: SocketHandler, @unchecked Sendable {
         if output.isEmpty { output = machine.next() ?? Bytes() }
     }
 
-    /// Reads once and feeds the machine; says whether anything came.
     private func fill() throws(TransportError) -> Bool {
         guard isReadable else { return false }
         if filled == input.capacity { try grow() }

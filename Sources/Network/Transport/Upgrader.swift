@@ -73,7 +73,7 @@ public struct Upgrader: Sendable {
             assumesFirstChannel: assumes)
         let session = UpgradeSession(
             socket, UpgradeMachine(parameters, at: socket.loop.now), on: system, role == .responder ? slowWork : nil,
-            rareIdentity: rareIdentity)
+            role == .responder ? pools.pacer(of: socket.loop) : nil, rareIdentity: rareIdentity)
         let (upgraded, rest): (Upgraded, Bytes)
         do throws(TransportError) {
             (upgraded, rest) = try await session.run()
@@ -108,13 +108,18 @@ public struct Upgrader: Sendable {
     }
 }
 
-/// The chunk pool of each loop.
+/// The chunk pool and the pacer of each loop.
 private struct LoopPools: Sendable {
     private let pools: [ObjectIdentifier: ChunkPool]
+    private let pacers: [ObjectIdentifier: HandshakePacer]
 
     init(_ loops: [any EventLoop]) {
         pools = Dictionary(loops.map { (ObjectIdentifier($0), ChunkPool(on: $0)) }, uniquingKeysWith: { first, _ in first })
+        pacers = Dictionary(loops.map { (ObjectIdentifier($0), HandshakePacer()) }, uniquingKeysWith: { first, _ in first })
     }
+
+    /// A loop that is not the system's own has none.
+    func pacer(of loop: any EventLoop) -> HandshakePacer? { pacers[ObjectIdentifier(loop)] }
 
     /// A loop that is not the system's own gets a pool for each connection.
     func pool(of loop: any EventLoop) -> ChunkPool { pools[ObjectIdentifier(loop)] ?? ChunkPool(on: loop) }

@@ -16,4 +16,8 @@ public enum UpgradeLimits {
     /// How long a dialer whose identity is of a kind that many do not know waits for the first sign that the peer accepted it. Nearly all
     /// peers speak at once, to identify us; one that keeps silent for so long is taken to have accepted.
     public static let acceptance = Duration.seconds(3)
+
+    /// The time that one step of an inbound handshake has of its loop, and how many may come in a row: see `HandshakePacer`.
+    public static let stepInterval = Duration.microseconds(500)
+    public static let stepBurst = 4
 }

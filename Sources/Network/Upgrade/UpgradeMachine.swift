@@ -35,6 +35,9 @@ public struct UpgradeMachine {
         }
     }
 
+    /// How many messages of the handshake were handled, each with what that takes of computing.
+    public private(set) var handshakeSteps = 0
+
     /// When `tick` wants to be called.
     public let deadline: Instant
 
@@ -172,7 +175,13 @@ public struct UpgradeMachine {
             return used
         case .handshaking(var handshake):
             defer { state = .handshaking(handshake) }
-            do throws(HandshakeError) { return try handshake.receive(input) } catch { throw .handshake(error) }
+            do throws(HandshakeError) {
+                let used = try handshake.receive(input)
+                if used > 0 { handshakeSteps += 1 }
+                return used
+            } catch {
+                throw .handshake(error)
+            }
         case .choosing(var negotiation, let secured):
             return try choose(input, &negotiation, secured)
         case .done, .over:
