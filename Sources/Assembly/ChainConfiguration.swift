@@ -14,8 +14,8 @@ public struct ChainConfiguration: Sendable {
     }
 
     /// The channel for a node with this identity.
-    func channel(_ identity: LocalIdentity) throws(ChainError) -> AnimicaChannel {
-        let channel = AnimicaChannel(identity: identity, network: network, transports: Catalog.transports.map(\.name))
+    func channel(_ identity: LocalIdentity, _ bindings: IdentityBindings) throws(ChainError) -> AnimicaChannel {
+        let channel = AnimicaChannel(identity: identity, network: network, transports: Catalog.transports.map(\.name), bindings: bindings)
         guard let channel else {
             throw ChainError(
                 identity: identity.key.publicKey.kind,

@@ -42,7 +42,7 @@ public final class Node: Sendable {
         let second = configuration.secondIdentity.flatMap { SecondIdentity($0, of: key) }
         let identity = LocalIdentity(key, second: second)
         let identities = try IdentityBindings(system: system, store: store)
-        let chain = try configuration.chain.map { try $0.channel(identity) }
+        let chain = try configuration.chain.map { try $0.channel(identity, identities) }
         let channels =
             try configuration.channels?(identity)
             ?? Catalog.channels(

@@ -29,19 +29,22 @@ public struct AnimicaChannel: SecureChannel {
     let network: Network
     /// What this node is reached over, told to peers: "tcp".
     let transports: [String]
+    /// Which peers have two identities; nil for a node that does not ask.
+    let bindings: IdentityBindings?
     /// The algorithm of our identity.
     let signature: AlgorithmPolicy.Algorithm
     /// When keys change; other values than the standard ones are for tests.
     var schedule = AnimicaDirection.Schedule()
 
     /// Nil when the policy does not allow the identity's algorithm.
-    public init?(identity: LocalIdentity, network: Network, transports: [String]) {
+    public init?(identity: LocalIdentity, network: Network, transports: [String], bindings: IdentityBindings? = nil) {
         guard let signature = AnimicaChannel.algorithm(of: identity.key.publicKey.kind),
             network.policy.allows(.signature, signature.id)
         else { return nil }
         self.identity = identity
         self.network = network
         self.transports = transports
+        self.bindings = bindings
         self.signature = signature
     }
 

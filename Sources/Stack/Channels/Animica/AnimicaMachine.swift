@@ -282,6 +282,8 @@ struct AnimicaMachine: Handshake {
         guard key.verify(plaintext.dropFirst(length), of: signed) else { throw .notAuthentic }
         schedule.absorb(sealed)
         let peer = PeerID(key)
+        // Who is known to have two identities is not believed one of them alone.
+        do throws(IdentityRefusal) { _ = try channel.bindings?.settle(peer) } catch { throw .identityRefused(error) }
         if let expected = parameters.expectedPeer, expected != peer { throw .wrongPeer(expected: expected, actual: peer) }
         let verified = try parameters.verifyNegotiation(offered: credentials.channels, negotiated: channel.protocolID)
         remote = Remote(
