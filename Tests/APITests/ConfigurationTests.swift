@@ -2,6 +2,7 @@ import Testing
 import WaggleAssembly
 import WaggleBase
 import WaggleFormats
+import WaggleStack
 
 @testable import WaggleAPI
 
