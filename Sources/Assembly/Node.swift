@@ -50,8 +50,8 @@ public final class Node: Sendable {
         var settings = SwarmConfiguration(channels: channels, muxers: Catalog.muxers)
         settings.policy = configuration.policy
         settings.limits = configuration.limits
-        // Each handshake costs a signature, of which this kind takes 60 ms.
-        if key.publicKey.kind == .slhDSAShake128s { settings.limits.slowHandshakes(by: 120) }
+        // Each handshake costs a signature, of which SLH-DSA takes 60 ms and a long RSA key 10.
+        if key.isSlow { settings.limits.slowHandshakes(by: key.publicKey.kind == .slhDSAShake128s ? 120 : 20) }
         settings.gate = configuration.gate
         settings.dialing = configuration.dialing
         settings.trimming = configuration.trimming

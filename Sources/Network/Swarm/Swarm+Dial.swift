@@ -130,7 +130,8 @@ extension Swarm {
             }
             try adopt(connection, ip: address.ip)
             let kind = identity.key.publicKey.kind
-            if kind.isPostQuantum, await connection.isTurnedAway(within: UpgradeLimits.acceptance) {
+            // Who has an identity of this kind itself knows it.
+            if kind.isPostQuantum, connection.peerKey.kind != kind, await connection.isTurnedAway(within: UpgradeLimits.acceptance) {
                 // The connection counted as one, so only the failure is told.
                 let error = TransportError.handshake(.turnedAway(kind))
                 note(failure: error, .outbound, address.ip)

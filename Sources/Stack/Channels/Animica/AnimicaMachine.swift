@@ -240,7 +240,7 @@ struct AnimicaMachine: Handshake {
         let draft = Draft(open: open, credentials: credentials, key: key)
         let signed = schedule.signedBytes(parameters.role, credentials.span)
         let identity = channel.identity.key
-        if channel.signature == .slhDSAShake128s {
+        if identity.isSlow {
             state = .signing(draft)
             work = { identity.sign(signed) }
         } else {
