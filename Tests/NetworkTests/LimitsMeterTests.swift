@@ -84,8 +84,8 @@ import WaggleFormats
             _ = admitted(&meter, 10, from: one, at: .distantFuture)
         }
         var slow = SwarmLimits()
-        slow.slowHandshakes(by: 120)
-        #expect(slow.handshakesPerIP.burst == 2 && slow.handshakes.perSecond < 5)
+        slow.slowHandshakes(by: 40)
+        #expect(slow.handshakesPerIP == Rate(perSecond: 0.5, burst: 16) && slow.handshakes == Rate(perSecond: 12.5, burst: 16))
     }
 
     @Test func handshakesOfASubnetAreCountedTogether() throws {

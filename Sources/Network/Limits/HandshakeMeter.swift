@@ -22,9 +22,9 @@ public struct Rate: Sendable, Hashable {
         return .nanoseconds(Int64(min(ahead, 9e17)))
     }
 
-    /// The same with `cost` times as much for each.
+    /// The same with `cost` times as much for each; a burst of 16, as many as one address may have in flight, stays.
     func scaled(by cost: Double) -> Rate {
-        Rate(perSecond: perSecond / cost, burst: max(2, burst == .max ? .max : Int(Double(burst) / cost)))
+        Rate(perSecond: perSecond / cost, burst: burst == .max ? .max : max(min(burst, 16), Int(Double(burst) / cost)))
     }
 }
 
@@ -91,7 +91,7 @@ extension SwarmLimits {
     /// Whether connections from `ip` are not counted.
     func isUnlimited(_ ip: IPAddress) -> Bool { unlimitedRanges.contains { $0.contains(ip) } }
 
-    /// Rates for a node whose handshakes take about `cost` times the usual half millisecond, because it signs slowly (SLH-DSA: about 120).
+    /// Rates for a node that signs slowly: `cost` times lower.
     public mutating func slowHandshakes(by cost: Double) {
         handshakes = handshakes.scaled(by: cost)
         handshakesPerSubnet = handshakesPerSubnet.scaled(by: cost)
