@@ -186,6 +186,31 @@ import WaggleNetwork
         lock.release()
     }
 
+    /// A node with two identities gets two new ones, and keeps both old ones.
+    @Test func rotationOfTwo() throws {
+        let shell = try ready("--identity=dual")
+        let (first, second) = (try shell.system.files.read("/repo/identity", limit: 9000), try shell.system.files.read("/repo/identity.second", limit: 9000))
+        #expect(try shell("key", "rotate", "--oldkey=x", "--type=ml-dsa-65").error.contains("a node with two identities has a first one of type ed25519"))
+        #expect(try shell("key", "ls").output == "self\n")
+        #expect(try shell("key", "rotate", "--oldkey=x").code == 0)
+        #expect(try shell("key", "ls").output == "self\nx\nx-second\n")
+        #expect(try shell.system.files.read("/repo/identity", limit: 9000) != first)
+        #expect(try shell.system.files.read("/repo/identity.second", limit: 9000) != second)
+        #expect(try shell("id", "-f", "<id>").output == shell("config", "Identity.PeerID").line)
+    }
+
+    /// The key decides who the node is: where a crash left the configuration behind, it can be put right.
+    @Test func configurationFollowsTheKey() throws {
+        let shell = try ready()
+        let own = try shell("id", "-f", "<id>").output
+        let other = try shell("key", "gen", "k", "--ipns-base=b58mh").line
+        #expect(try shell("config", "Identity.PeerID", other).code == 1)
+        let text = try #require(try shell.system.files.read("/repo/config", limit: 1 << 20).utf8)
+        try shell.system.files.replace("/repo/config", with: Bytes(utf8: text.replacing(own, with: other)), mode: 0o600)
+        #expect(try shell("config", "Identity.PeerID", own).code == 0)
+        #expect(try shell("config", "Identity.PeerID").line == own)
+    }
+
     @Test func namesInAnyBase() throws {
         let shell = try ready()
         try shell("key", "gen", "k")

@@ -59,6 +59,28 @@ import WaggleStack
         }
     }
 
+    /// A slow key signs one record for all who ask at once.
+    @Test func oneRecordForAll() throws {
+        let world = World(seed: 904)
+        let ours = try key(.slhDSAShake128s, 1)
+        try world.run {
+            let server = try await world.node("server") { $0.identity = ours }
+            try await server.start()
+            var clients: [(node: Node, seen: Identified)] = []
+            for number in 0..<4 {
+                let client = try await world.node("client\(number)")
+                clients.append((client, Identified(client)))
+                try await client.start()
+            }
+            for (client, _) in clients { _ = try await client.connect(server.dialable) }
+            for (client, seen) in clients { try await client.until { !seen.all.isEmpty } }
+            let records = Set(clients.compactMap { $0.seen.all.first?.signedRecord })
+            #expect(records.count == 1)
+            for (client, _) in clients { await client.close() }
+            await server.close()
+        }
+    }
+
     /// The same peer does not answer to a PeerID of another key, of whatever kind.
     @Test func anotherKeyIsAnotherPeer() throws {
         let world = World(seed: 901)

@@ -46,7 +46,9 @@ enum ConfigCommands {
         }
         if key.lowercased() == "identity.peerid" {
             let known = try session.configuration.peerID
-            guard let text = value.string, let own = known.flatMap({ PeerText.parse($0) }), PeerText.parse(text) == own else {
+            // The one that the key says is right even where the configuration says another, as after a crash in 'key rotate'.
+            let owns = try [known.flatMap { PeerText.parse($0) }, IdentityFile.load(from: session.repositoryPath, on: session.system).peer]
+            guard let text = value.string, let own = PeerText.parse(text), owns.contains(own) else {
                 throw CommandError("Identity.PeerID follows from the node's private key and cannot be set to another value; '\(session.programName) key rotate' makes a new key")
             }
             value = .string(own.description)
