@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+import chain
 import http_faults
 import lan
 import kad
@@ -519,6 +520,7 @@ CHECKS = [
     ("ML-DSA-65 identity: refused plainly by Kubo, p2pd, py-libp2p; Waggle", unknown_identity),
     ("two identities: Kubo, p2pd, py-libp2p, Waggle", dual_identity),
     ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
+    ("chain networks: daemons over /animica/1", lambda peers: chain.check(peers.binary)),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
     ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
     *kad.CHECKS,

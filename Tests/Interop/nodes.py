@@ -12,10 +12,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 class Waggle:
     """A daemon with a repository of its own."""
 
-    def __init__(self, binary, folder, name, *init):
+    def __init__(self, binary, folder, name, *init, settings={}):
         self.binary = binary
         self.environment = dict(os.environ, WAGGLE_PATH=os.path.join(folder, name))
         self.run("init", "--profile=test", *init)
+        for key, value in settings.items():
+            self.run("config", "--json", key, json.dumps(value))
         self.log = open(os.path.join(folder, name + ".log"), "w+b")
         self.process = subprocess.Popen(
             [binary, "daemon"], env=self.environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
