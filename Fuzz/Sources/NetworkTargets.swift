@@ -133,6 +133,12 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("reputation-row", { bytes in
         if let row = attempt({ try ReputationTable.Row(decoding: bytes) }) { _ = row.encoded }
     }),
+    ("rendezvous-message", { bytes in
+        guard let message = attempt({ try RendezvousMessage(decoding: bytes) }) else { return }
+        let again = attempt { try RendezvousMessage(decoding: message.encoded) }
+        precondition(again == message)
+        if let peer = UnsignedPeer(decoding: bytes) { precondition(peer.addresses.count <= RendezvousLimits.unsignedAddresses) }
+    }),
     ("mdns-message", { bytes in
         guard let message = attempt({ try DNSMessage(decoding: bytes.span) }) else { return }
         _ = attempt { try DNSMessage(decoding: message.encoded().span) }

@@ -28,6 +28,7 @@ public enum Catalog {
             Fetch(),
             Bootstrap(configuration.bootstrap.map { .address($0) } + configuration.seeds, fetch: configuration.fetchSeeds, store: store),
         ]
+        services.append(Rendezvous(isServer: configuration.rendezvous.isServer, store: store))
         if configuration.servesPerf { services.append(Perf()) }
         if configuration.multicastDNS { services.append(MDNS()) }
         if let pubsub = configuration.pubsub { services.append(PubSub(pubsub)) }

@@ -27,9 +27,10 @@ public final class Node: Sendable {
     /// Topics; nil unless the configuration asks for them.
     public let pubsub: PubSub?
     public let fetch: Fetch?
+    public let rendezvous: Rendezvous?
 
     /// The tables of a store that a node works with.
-    public static let tables = [AddressBook.table, Reputation.table, IdentityBindings.table, GoodPeers.table]
+    public static let tables = [AddressBook.table, Reputation.table, IdentityBindings.table, GoodPeers.table, Rendezvous.table]
 
     /// Puts a node together; nothing listens before `run` or `start`.
     ///
@@ -69,7 +70,11 @@ public final class Node: Sendable {
         ping = services.lazy.compactMap { $0 as? Ping }.first
         pubsub = services.lazy.compactMap { $0 as? PubSub }.first
         fetch = services.lazy.compactMap { $0 as? Fetch }.first
+        rendezvous = services.lazy.compactMap { $0 as? Rendezvous }.first
         for service in services { swarm.register(service) }
+        for point in configuration.rendezvous.points {
+            for namespace in configuration.rendezvous.namespaces { try rendezvous?.keep(namespace, at: point, searching: true) }
+        }
     }
 
     // MARK: Life

@@ -40,6 +40,19 @@ public struct NodeConfiguration: Sendable {
     public var fetchSeeds: SeedFetch?
     /// Channels in place of the catalog's, best first, for simulations; nil for the catalog's.
     package var channels: (@Sendable (LocalIdentity) -> [any SecureChannel])?
+    /// Names under which this node meets others, and at which servers.
+    public struct RendezvousSettings: Sendable {
+        /// Whether others may register here.
+        public var isServer = false
+        /// Servers, each with `/p2p/…` at its end.
+        public var points: [Multiaddr] = []
+        /// Names to register under, and to look for others under, at every server.
+        public var namespaces: [String] = []
+
+        public init() {}
+    }
+
+    public var rendezvous = RendezvousSettings()
     /// Whether peers in the local network are found by multicast DNS, and told of this node.
     public var multicastDNS = false
     /// Which channels may be used.

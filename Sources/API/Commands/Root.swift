@@ -41,7 +41,7 @@ package enum Commands {
     ]
     private static let network: [Command] = [
         DaemonCommand.command, P2PCommand.command, IDCommand.command, SwarmCommands.command, PingCommand.command, BitswapCommands.command,
-        BootstrapCommands.command, RoutingCommands.command, NameCommands.command, KeyCommands.command, ProvideCommands.command, DHTCommands.command,
+        BootstrapCommands.command, RendezvousCommands.command, RoutingCommands.command, NameCommands.command, KeyCommands.command, ProvideCommands.command, DHTCommands.command,
         ShutdownCommand.command,
     ]
     private static let tools: [Command] = [

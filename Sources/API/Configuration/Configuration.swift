@@ -64,6 +64,9 @@ package struct Configuration: Hashable, Sendable {
     package var apiAddresses: [String] { strings("Addresses.API") }
     package var gatewayAddresses: [String] { strings("Addresses.Gateway") }
     package var bootstrap: [String] { strings("Bootstrap") }
+    package var rendezvousPoints: [String] { strings("Waggle.Rendezvous.Points") }
+    package var rendezvousNamespaces: [String] { strings("Waggle.Rendezvous.Namespaces") }
+    package var servesRendezvous: Bool { if case .bool(true)? = self["Waggle.Rendezvous.Server"] { true } else { false } }
     /// `Discovery.MDNS.Enabled`; on where nothing is said.
     package var findsPeersLocally: Bool { if case .bool(false)? = self["Discovery.MDNS.Enabled"] { false } else { true } }
     package var addressFilters: [String] { strings("Swarm.AddrFilters") }

@@ -49,6 +49,12 @@ package enum NodeSettings {
         }
         settings.policy = policy
         settings.multicastDNS = configuration.findsPeersLocally
+        settings.rendezvous.isServer = configuration.servesRendezvous
+        settings.rendezvous.namespaces = configuration.rendezvousNamespaces
+        settings.rendezvous.points = try addresses(configuration.rendezvousPoints, "Waggle.Rendezvous.Points")
+        if let unnamed = settings.rendezvous.points.first(where: { $0.peer == nil }) {
+            throw CommandError("Waggle.Rendezvous.Points: \(unnamed) does not end in /p2p/<peer id>")
+        }
         guard let implementation = PostQuantum.Implementation(rawValue: configuration.postQuantum) else {
             let known = PostQuantum.Implementation.allCases.map(\.rawValue).joined(separator: ", ")
             throw CommandError("Waggle.PostQuantum: \(configuration.postQuantum) is not one of \(known)")
