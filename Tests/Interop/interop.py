@@ -17,6 +17,7 @@ import time
 import chain
 import http_faults
 import lan
+import meeting
 import kad
 from nodes import Kubo, Waggle
 from p2pd import P2PD
@@ -519,6 +520,8 @@ CHECKS = [
     ("Kubo connects: ping", kubo_connects),
     ("ML-DSA-65 identity: refused plainly by Kubo, p2pd, py-libp2p; Waggle", unknown_identity),
     ("two identities: Kubo, p2pd, py-libp2p, Waggle", dual_identity),
+    ("rendezvous: with py-libp2p and among daemons", lambda peers: meeting.with_py(peers, Process)),
+    ("bootstrap: seeds from a document, host:port, an address", meeting.seeds),
     ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
     ("chain networks: daemons over /animica/1", lambda peers: chain.check(peers.binary)),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),

@@ -1,6 +1,8 @@
 """A py-libp2p host. Runs in the virtual environment that scripts/interop makes; one JSON object a line.
 
 pypeer.py listen PORT                  echo, ping, identify and perf until killed
+pypeer.py point                        a rendezvous server until killed
+pypeer.py meet MULTIADDR NAMESPACE     registers there and asks who else did
 pypeer.py mdns IP PORT                 multicast DNS until killed
 pypeer.py dial MULTIADDR ACTION...     ping:N identify echo:BYTES:STREAMS perf:UP:DOWN
 pypeer.py kad-listen PORT              a server of the hash table
@@ -60,6 +62,37 @@ async def listen(port):
         await PerfService(host).start()
         say(event="ready", peer=host.get_id().to_string(), address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{host.get_id().to_string()}")
         await trio.sleep_forever()
+
+
+async def point():
+    from libp2p.discovery.rendezvous.service import RendezvousService
+
+    where = [multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]
+    host = make_host(where)
+    async with host.run(listen_addrs=where):
+        RendezvousService(host)
+        address = str(host.get_addrs()[0])
+        say(event="ready", peer=host.get_id().to_string(), address=address)
+        await trio.sleep_forever()
+
+
+async def meet(address, namespace):
+    from libp2p.discovery.rendezvous.client import RendezvousClient
+
+    info = info_from_p2p_addr(multiaddr.Multiaddr(address))
+    where = [multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]
+    host = make_host(where)
+    async with host.run(listen_addrs=where):
+        await host.connect(info)
+        say(event="self", peer=host.get_id().to_string())
+        client = RendezvousClient(host, info.peer_id)
+        say(event="registered", seconds=await client.register(namespace, 7200))
+        peers, cookie = await client.discover(namespace)
+        say(event="met", peers=[peer.peer_id.to_string() for peer in peers])
+        more, _ = await client.discover(namespace, cookie=cookie)
+        say(event="more", peers=[peer.peer_id.to_string() for peer in more])
+        await client.unregister(namespace)
+        await trio.sleep(0.2)
 
 
 async def mdns(ip, port):
@@ -219,6 +252,10 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.CRITICAL)
     if sys.argv[1] == "listen":
         trio.run(listen, int(sys.argv[2]))
+    elif sys.argv[1] == "point":
+        trio.run(point)
+    elif sys.argv[1] == "meet":
+        trio.run(meet, sys.argv[2], sys.argv[3])
     elif sys.argv[1] == "mdns":
         trio.run(mdns, sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1] == "kad-listen":
