@@ -98,8 +98,9 @@ import WaggleStack
     }
 
     /// A program that does not know ML-DSA ends the connection at once. Whoever dialed, our side says why in plain words.
-    @Test(arguments: [KeyKind.mlDSA65, .slhDSAShake128s])
-    func programsThatDoNotKnowTheKind(kind: KeyKind) throws {
+    /// So it does where the muxer is agreed on after the handshake.
+    @Test(arguments: [KeyKind.mlDSA65, .slhDSAShake128s], [true, false])
+    func programsThatDoNotKnowTheKind(kind: KeyKind, earlyMuxer: Bool) throws {
         let world = World(seed: 902)
         let ours = try key(kind, 1)
         try world.run {
@@ -107,7 +108,7 @@ import WaggleStack
             let other = try await world.node("other") { configuration in
                 let secret = SecureBytes([UInt8](repeating: 5, count: 32))
                 configuration.channels = { identity in
-                    do { return try Catalog.channels(NoiseKeys(identity: identity, secret: secret)).map(IgnorantChannel.init) } catch { return [] }
+                    do { return try Catalog.channels(NoiseKeys(identity: identity, secret: secret)).map { IgnorantChannel(inner: $0, earlyMuxer: earlyMuxer) } } catch { return [] }
                 }
             }
             let refusals = Refusals(node)
@@ -193,13 +194,16 @@ private final class Refusals: Sendable {
 /// A channel as other programs have it: the same bytes, but no key of a post-quantum kind is known.
 private struct IgnorantChannel: SecureChannel {
     let inner: any SecureChannel
-
-    init(_ inner: any SecureChannel) { self.inner = inner }
+    let earlyMuxer: Bool
 
     var protocolID: ProtocolID { inner.protocolID }
     var isPostQuantum: Bool { inner.isPostQuantum }
 
-    func makeHandshake(_ parameters: HandshakeParameters) -> any Handshake { Ignorant(inner: inner.makeHandshake(parameters)) }
+    func makeHandshake(_ parameters: HandshakeParameters) -> any Handshake {
+        var parameters = parameters
+        if !earlyMuxer { parameters.muxers = [] }
+        return Ignorant(inner: inner.makeHandshake(parameters))
+    }
 
     private struct Ignorant: Handshake {
         var inner: any Handshake

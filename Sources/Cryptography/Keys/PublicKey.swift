@@ -82,7 +82,8 @@ public struct PublicKey: Sendable {
     }
 
     private init(_ kind: Kind, raw: RawSpan, _ form: Form) throws(KeyError) {
-        let verifier: Verifier
+        let encoded = KeyEnvelope.encode(type: kind.type(form).rawValue, raw)
+        let data = encoded.dropFirst(encoded.count - raw.byteCount)
         switch kind {
         case .rsa where form == .libp2p:
             verifier = .rsa(try RSA.PublicKey(subjectPublicKeyInfo: raw))
@@ -96,17 +97,20 @@ public struct PublicKey: Sendable {
             guard let key = ECDSA.PublicKey(.p256, subjectPublicKeyInfo: raw) else { throw .malformed }
             verifier = .ecdsa(key)
         case .mlDSA44, .mlDSA65, .mlDSA87:
-            guard let parameters = kind.moduleLattice, let bytes = PublicKey.standardKey(kind, raw, form),
+            guard let parameters = kind.moduleLattice, let bytes = PublicKey.standardKey(kind, data, form),
                 let key = MLDSA.PublicKey(bytes, parameters)
             else { throw .malformed }
             verifier = .mlDSA(key)
         case .slhDSAShake128s where form == .pkix:
-            guard let bytes = PublicKey.standardKey(kind, raw, form), let key = SLHDSA.PublicKey(bytes, .shake128s) else { throw .malformed }
+            guard let bytes = PublicKey.standardKey(kind, data, form), let key = SLHDSA.PublicKey(bytes, .shake128s) else { throw .malformed }
             verifier = .slhDSA(key)
         case .rsa, .ed25519, .secp256k1, .ecdsa, .slhDSAShake128s:
             throw .unsupportedAlgorithm
         }
-        self.init(kind, form, raw: raw, verifier)
+        self.kind = kind
+        self.form = form
+        self.encoded = encoded
+        self.raw = data
     }
 
     private init(_ kind: Kind, _ form: Form, raw: RawSpan, _ verifier: Verifier) {
@@ -118,16 +122,15 @@ public struct PublicKey: Sendable {
         self.raw = encoded.dropFirst(encoded.count - raw.byteCount)
     }
 
-    /// The key as its own standard writes it, taken out of the `Data` field.
-    private static func standardKey(_ kind: Kind, _ raw: RawSpan, _ form: Form) -> Bytes? {
+    /// The key as its own standard writes it: the end of the `Data` field, whose memory it shares.
+    private static func standardKey(_ kind: Kind, _ data: Bytes, _ form: Form) -> Bytes? {
         switch form {
         case .pkix:
-            guard let info = SubjectPublicKeyInfo.decode(raw), info.kind == kind else { return nil }
-            return info.key
+            guard let info = SubjectPublicKeyInfo.decode(data.span), info.kind == kind else { return nil }
+            return data.dropFirst(data.count - info.key.count)
         case .libp2p:
-            var reader = ByteReader(raw)
-            guard let variant = reader.byte(), variant == kind.variant, let key = reader.take(reader.remaining) else { return nil }
-            return Bytes(key)
+            guard let variant = data.first, variant == kind.variant else { return nil }
+            return data.dropFirst()
         }
     }
 
