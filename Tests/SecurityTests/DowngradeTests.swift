@@ -58,24 +58,10 @@ private enum Attack: String, CaseIterable {
 }
 
 /// Who knows the extension.
-private enum Extension: CaseIterable {
+enum Extension: CaseIterable {
     case both, dialer, listener, neither
     var dialerKnows: Bool { self == .both || self == .dialer }
     var listenerKnows: Bool { self == .both || self == .listener }
-}
-
-/// What became of a connection.
-private enum Outcome: Hashable {
-    case hybrid, classical, refused, aborted
-
-    var text: String {
-        switch self {
-        case .hybrid: "hybrid"
-        case .classical: "noise"
-        case .refused: "–"
-        case .aborted: "abort"
-        }
-    }
 }
 
 /// Every pair of policies, every availability, every attack on the negotiation, every spread of the extension, in a simulated network with
@@ -96,23 +82,6 @@ private enum Outcome: Hashable {
         }
     }
 
-    private struct Result {
-        var dialer: SecurityInfo?
-        var listener: SecurityInfo?
-        /// What ever stood, even for a moment.
-        var stood: [SecurityInfo] = []
-        var failures: [UpgradeError] = []
-
-        var isAborted: Bool {
-            failures.contains { if case .handshake(.downgraded) = $0 { true } else { false } }
-        }
-
-        var outcome: Outcome {
-            guard let dialer, listener != nil else { return isAborted ? .aborted : .refused }
-            return dialer.isPostQuantum ? .hybrid : .classical
-        }
-    }
-
     private static let keys: Swift.Result<(NoiseKeys, NoiseKeys), any Error> = Swift.Result {
         (
             try NoiseKeys(identity: LocalIdentity(testKey(1)), secret: SecureBytes([UInt8](repeating: 11, count: 32))),
@@ -120,39 +89,16 @@ private enum Outcome: Hashable {
         )
     }
 
-    private func run(_ dialer: Side, _ listener: Side, _ tampering: @escaping @Sendable () -> any Tampering) throws -> Result {
-        let world = World(seed: 7)
-        let (alice, bob, mallory) = (world.host("alice"), world.host("bob"), world.host("mallory"))
+    private func run(_ dialer: Side, _ listener: Side, _ tampering: @escaping @Sendable () -> any Tampering) throws -> TamperedDial {
         let keys = try DowngradeTests.keys.get()
-        func swarm(_ host: WaggleSimulation.Host, _ keys: NoiseKeys, _ side: Side) throws -> Swarm {
-            var configuration = SwarmConfiguration(channels: side.channels(keys), muxers: [Yamux()])
-            configuration.policy = side.policy
-            return Swarm(
-                system: host.system, identity: keys.identity, configuration: configuration, transports: [TCP()],
-                addressBook: try AddressBook(system: host.system))
-        }
-        let (near, far) = (try swarm(alice, keys.0, dialer), try swarm(bob, keys.1, listener))
-        return try world.run {
-            let (nearEvents, farEvents) = (Recorder(near), Recorder(far))
-            try await far.listen(on: Multiaddr(bob.address(port: 4001), over: .tcp))
-            let relay = try await Relay(on: mallory, before: bob.address(port: 4001), tampering)
-            let address = Multiaddr(mallory.address(port: 4001), over: .tcp).with(peer: far.localPeer)
-            _ = try? await near.connect(address)
-            // Longer than an upgrade may take, so that the listener has come to its end too.
-            try await world.sleep(for: UpgradeLimits.duration + .seconds(2))
-            let result = Result(
-                dialer: near.connections.first?.security, listener: far.connections.first?.security,
-                stood: nearEvents.security + farEvents.security, failures: nearEvents.failures + farEvents.failures)
-            await relay.close()
-            await near.close()
-            await far.close()
-            return result
-        }
+        return try TamperedDial.run(
+            TamperedDial.Side(identity: keys.0.identity, channels: dialer.channels(keys.0), policy: dialer.policy),
+            TamperedDial.Side(identity: keys.1.identity, channels: listener.channels(keys.1), policy: listener.policy), tampering)
     }
 
     /// What must hold whatever the attacker does.
     private func checkLaws(
-        _ result: Result, _ dialer: Side, _ listener: Side, _ attack: Attack, _ place: String, swapped: Bool
+        _ result: TamperedDial, _ dialer: Side, _ listener: Side, _ attack: Attack, _ place: String, swapped: Bool
     ) {
         let honest = dialer.offered.first { listener.offered.contains($0) }
         let bothKnow = dialer.knowsExtension && listener.knowsExtension
@@ -191,7 +137,7 @@ private enum Outcome: Hashable {
             for availability in Availability.allCases {
                 var cells: [String] = []
                 for (left, right) in pairs {
-                    var outcomes: [Outcome] = []
+                    var outcomes: [TamperedDial.Outcome] = []
                     for knowledge in Extension.allCases {
                         let sides = availability.sides
                         let dialer = Side(policy: left, hybrids: sides.dialer, knowsExtension: knowledge.dialerKnows)
@@ -209,14 +155,6 @@ private enum Outcome: Hashable {
                 lines.append("| \(availability.rawValue) | \(cells.joined(separator: " | ")) |")
             }
         }
-        let table = lines.joined(separator: "\n")
-        let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-            .appending(path: "docs/specs/downgrade.md")
-        let text = try String(contentsOf: file, encoding: .utf8)
-        if !text.contains(table) {
-            let actual = FileManager.default.temporaryDirectory.appending(path: "waggle-downgrade-table.md")
-            try table.write(to: actual, atomically: true, encoding: .utf8)
-            Issue.record("docs/specs/downgrade.md has another table than the one found; see \(actual.path)")
-        }
+        try checkSpecification(lines)
     }
 }

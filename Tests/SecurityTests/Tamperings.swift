@@ -43,6 +43,13 @@ final class NegotiationTampering: Tampering {
     }
 
     private func splice(_ output: inout RelayOutput) {
+        if frames is Untouched {
+            // As it comes: not every channel has frames like those of Noise.
+            output.toListener += fromDialer
+            output.toDialer += fromListener
+            (fromDialer, fromListener) = ([], [])
+            return
+        }
         for isDialer in [true, false] {
             while let frame = isDialer ? takeFrame(&fromDialer) : takeFrame(&fromListener) {
                 let (back, on) = frames.treat(frame, fromDialer: isDialer)
