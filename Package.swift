@@ -69,7 +69,7 @@ let package = Package(
         .executableTarget(
             name: "waggle", dependencies: ["WaggleAPI", "WaggleRuntime"], path: "Sources/waggle", swiftSettings: settings),
         .executableTarget(
-            name: "waggle-bench", dependencies: ["WaggleAssembly", "WaggleRuntime", "WaggleCryptography", "COpenSSL", "CBaseline"],
+            name: "waggle-bench", dependencies: ["WaggleAssembly", "WaggleRuntime", "WaggleCryptography", "COpenSSL", "CBaseline", "CKernels"],
             path: "Sources/Benchmarks", swiftSettings: settings),
 
         .executableTarget(

@@ -124,6 +124,18 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("animica-responder", { handshake(chainChannel, .responder, $0) }),
     ("animica-credentials", { bytes in _ = attempt { try AnimicaCredentials.read(bytes) } }),
     ("animica-records", { animicaRecords($0) }),
+    ("identity-certificate", { bytes in
+        let now = WallTime(nanoseconds: 1_800_000_000_000_000_000)
+        // Signatures do not stop the fuzzer: the digest is always taken for known.
+        guard let certificate = attempt({ try IdentityCertificate(verifying: bytes, at: now, isKnown: { _ in true }) }) else { return }
+        precondition(certificate.classicalPeer == PeerID(certificate.classicalKey) && certificate.encoded == bytes)
+        precondition(certificate.expires > now && certificate.expires <= now + IdentityCertificateLimits.longestLifetime)
+    }),
+    ("noise-payload", { bytes in
+        guard let payload = attempt({ try NoisePayload(bytes) }) else { return }
+        precondition(payload.muxers.count <= NoiseLimits.muxers && payload.channels.count <= NoiseLimits.channels)
+        _ = attempt { try NoisePayload(payload.encoded) }
+    }),
     ("yamux-client", { yamux(.initiator, $0) }),
     ("yamux-server", { yamux(.responder, $0) }),
     ("fetch-message", { bytes in

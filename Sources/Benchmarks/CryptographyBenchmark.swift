@@ -9,8 +9,7 @@ enum CryptographyBenchmark {
         hashes()
         ciphers()
         signatures()
-        encapsulation()
-        SignatureBenchmark.run()
+        PostQuantumBenchmark.run()
         try handshake()
     }
 
@@ -117,65 +116,6 @@ enum CryptographyBenchmark {
         Measure.printTime("X25519 shared secret", Measure.nanoseconds(200) { _ = ours.sharedSecret(with: theirs.publicKey) })
         Measure.printTime("Ed25519 sign", Measure.nanoseconds(200) { _ = signer.sign(message.span) })
         Measure.printTime("Ed25519 verify", Measure.nanoseconds(100) { _ = verifier.verify(signature.span, of: message.span) })
-    }
-
-    // ML-KEM-768.
-
-    private static func encapsulation() {
-        let d = random(32)
-        guard let key = MLKEM768.generate(d: d, z: d), let result = MLKEM768.encapsulate(to: key.encapsulationKey, m: d) else { return }
-        let encoded = key.encapsulationKey.encoded
-        let libcrypto = LibcryptoMLKEM()
-        // What OpenSSL 3.5.7 needs on the reference machine, for where the linked libcrypto has no ML-KEM.
-        let limits = libcrypto?.measure() ?? (generate: 33_000, encapsulate: 21_000, decapsulate: 32_000)
-        let name = libcrypto == nil ? "OpenSSL 3.5.7 on the reference machine" : "OpenSSL"
-        Measure.printTime("ML-KEM-768 generate", Measure.nanoseconds(200) { _ = MLKEM768.generate(d: d, z: d) }, against: limits.generate, name)
-        Measure.printTime("ML-KEM-768 read an encapsulation key", Measure.nanoseconds(200) { _ = MLKEM768.EncapsulationKey(encoded) })
-        Measure.printTime(
-            "ML-KEM-768 encapsulate", Measure.nanoseconds(200) { _ = MLKEM768.encapsulate(to: key.encapsulationKey, m: d) },
-            against: limits.encapsulate, name)
-        Measure.printTime(
-            "ML-KEM-768 decapsulate", Measure.nanoseconds(200) { _ = key.decapsulate(result.ciphertext) }, against: limits.decapsulate, name)
-    }
-
-    /// libcrypto's own ML-KEM-768, from OpenSSL 3.5 on.
-    private struct LibcryptoMLKEM {
-        let key: OpaquePointer
-
-        init?() {
-            guard let key = LibcryptoMLKEM.generate() else {
-                ERR_clear_error()
-                return nil
-            }
-            self.key = key
-        }
-
-        private static func generate() -> OpaquePointer? {
-            guard let context = EVP_PKEY_CTX_new_from_name(nil, "ML-KEM-768", nil) else { return nil }
-            defer { EVP_PKEY_CTX_free(context) }
-            var key: OpaquePointer?
-            guard EVP_PKEY_keygen_init(context) == 1, EVP_PKEY_generate(context, &key) == 1 else { return nil }
-            return key
-        }
-
-        func measure() -> (generate: Double, encapsulate: Double, decapsulate: Double) {
-            var ciphertext = [UInt8](repeating: 0, count: MLKEM768.ciphertextLength)
-            var secret = [UInt8](repeating: 0, count: MLKEM768.sharedSecretLength)
-            var ciphertextLength = ciphertext.count
-            var secretLength = secret.count
-            let context = EVP_PKEY_CTX_new_from_pkey(nil, key, nil)
-            defer { EVP_PKEY_CTX_free(context) }
-            let generate = Measure.nanoseconds(100) { EVP_PKEY_free(LibcryptoMLKEM.generate()) }
-            EVP_PKEY_encapsulate_init(context, nil)
-            let encapsulate = Measure.nanoseconds(100) {
-                EVP_PKEY_encapsulate(context, &ciphertext, &ciphertextLength, &secret, &secretLength)
-            }
-            EVP_PKEY_decapsulate_init(context, nil)
-            let decapsulate = Measure.nanoseconds(100) {
-                EVP_PKEY_decapsulate(context, &secret, &secretLength, ciphertext, ciphertext.count)
-            }
-            return (generate, encapsulate, decapsulate)
-        }
     }
 
     // The cryptography of one handshake, both sides, without messages and payloads: Noise XXhfs as DESIGN has it, with the

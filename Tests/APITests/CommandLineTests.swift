@@ -42,6 +42,23 @@ import WaggleSimulation
         #expect(try shell("id", "-f", "<id>\\n").line == before)
     }
 
+    @Test func aNodeWithTwoIdentities() throws {
+        let shell = Shell(seed: 3)
+        #expect(try shell("init", "--profile=test", "--identity=dual").output.contains("generating ML-DSA-65 keypair"))
+        let said = try shell("id").output
+        for name in ["12D3KooW", "\"SecondID\": \"Qm", "\"SecondPublicKey\": \"CAQSoQ8C", "\"ChainAlias\": \""] { #expect(said.contains(name)) }
+        // The same at the next start.
+        #expect(try shell("id").output == said)
+        let other = Shell(seed: 4)
+        #expect(try other("init", "--profile=test").code == 0)
+        #expect(try !other("id").output.contains("SecondID"))
+        #expect(try other("init", "--identity=both").code == 1)
+        let versions = try shell("version", "--all").output
+        #expect(versions.contains("ML-DSA-65: waggle") && versions.contains("Crypto library: OpenSSL 3."))
+        #expect(try shell("config", "Waggle.PostQuantum", "other").code == 0)
+        #expect(try shell("version", "--all").output == versions)
+    }
+
     @Test func addCatAndCut() throws {
         let shell = try ready()
         try shell.file("/work/hello.txt", Array("hello world\n".utf8))

@@ -233,6 +233,15 @@ func testSecondKey(_ seed: UInt8, _ kind: KeyKind = .mlDSA65) throws -> Identity
         }
     }
 
+    /// The name of a key in chain networks is computed from its bytes, as another program would.
+    @Test func chainAliases() throws {
+        let key = try testSecondKey(1).publicKey
+        let raw = try #require(key.mlDSA).encoded
+        let digest = Hashing.digest(0x16, Bytes([0x12, 0x11] + raw.array))
+        #expect(key.chainAlias == digest && digest?.count == 32)
+        #expect(try testKey(1).publicKey.chainAlias != nil && testKey(1).publicKey.chainAlias != key.chainAlias)
+    }
+
     @Test func ownCertificatesAreRenewed() throws {
         let second = try #require(SecondIdentity(testSecondKey(2), of: testKey(1)))
         let first = try #require(second.certificate(at: now))
