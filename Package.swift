@@ -96,7 +96,7 @@ let package = Package(
         tests("Kademlia", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("PubSub", ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("Content", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
-        tests("Routing", ["WaggleContent", "WaggleAssembly", "WaggleSimulation"]),
+        tests("Routing", ["WaggleContent", "WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"]),
         tests("API", ["WaggleAPI", "WaggleSimulation"]),
     ] + fuzzing
 )

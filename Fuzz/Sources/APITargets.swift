@@ -5,6 +5,20 @@ import WaggleSimulation
 @testable import WaggleAPI
 
 let apiTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
+    ("delegated-routing", { bytes in
+        // A router's answer gives the same however it is cut.
+        for isStream in [true, false] {
+            var whole = DelegatedReader(isStream: isStream, member: "Providers")
+            let all = attempt { try whole.feed(bytes) + whole.finish() }
+            var cut = DelegatedReader(isStream: isStream, member: "Providers")
+            var found: [DelegatedRecord]? = []
+            for start in stride(from: 0, to: bytes.count, by: 7) where found != nil {
+                if let some = attempt({ try cut.feed(bytes[start..<min(start + 7, bytes.count)]) }) { found? += some } else { found = nil }
+            }
+            if found != nil { if let rest = attempt({ try cut.finish() }) { found? += rest } else { found = nil } }
+            precondition(all == found)
+        }
+    }),
     ("multipart", { bytes in
         guard var machine = attempt({ try MultipartMachine(contentType: "multipart/form-data; boundary=xyz") }) else { return }
         var cutter = Cutter(bytes)

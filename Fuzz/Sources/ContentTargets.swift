@@ -98,6 +98,24 @@ let contentTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("content-path", { bytes in
         if let text = bytes.utf8, let path = attempt({ try ContentPath(parsing: text) }) { precondition(attempt { try ContentPath(parsing: path.description) } == path) }
     }),
+    ("ipns-record", { bytes in
+        // What was read says the same when it is written again, and two records are never better than each other.
+        guard let record = attempt({ try IPNSRecord(decoding: bytes) }), let name = IPNSName(routingKey: IPNSName(peers[0]).routingKey) else { return }
+        _ = (attempt { try record.path }, record.validity, record.sequence, record.timeToLive, record.extensions)
+        precondition(attempt { try record.verify(name, at: WallTime(nanoseconds: 0)) } == nil || record.validity != nil)
+        guard let again = attempt({ try IPNSRecord(decoding: record.message.encode()) }) else { return }
+        precondition(!(record.isBetter(than: again) && again.isBetter(than: record)))
+        precondition(IPNSValidator().best(of: [bytes, bytes], for: name.routingKey) == 0)
+    }),
+    ("names", { bytes in
+        if let text = bytes.utf8 {
+            if let name = IPNSName(text) { precondition(IPNSName(name.description) == name) }
+            _ = (DNSLink.path(in: text), DNSLink.isDomain(text), attempt { try ProvideStrategy(parsing: text) })
+            if let time = WallTime(rfc3339: text) { precondition(WallTime(rfc3339: time.rfc3339) == time) }
+        }
+        if let name = IPNSName(routingKey: bytes) { precondition(name.routingKey == bytes) }
+        _ = attempt { try ProviderRecord(decoding: bytes) }
+    }),
     ("chunker-options", { bytes in if let text = bytes.utf8 { _ = attempt { try ChunkerOptions(parsing: text) } } }),
     ("block-links", { bytes in
         for codec in [Multicodec.dagPB, .dagCBOR, .dagJSON] { _ = attempt { try BlockLinks.namedLinks(of: bytes, codec: codec) } }

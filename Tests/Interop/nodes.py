@@ -43,6 +43,16 @@ class Waggle:
             raise RuntimeError(f"waggle {' '.join(arguments)}: {done.stderr.decode().strip()[-500:]}")
         return None if output else done.stdout.decode().strip()
 
+    @property
+    def gateway(self):
+        """Where the daemon's gateway listens."""
+        with open(os.path.join(self.environment["WAGGLE_PATH"], "gateway")) as file:
+            return file.read().strip()
+
+    def address(self):
+        """On the loopback, with its PeerID."""
+        return next(a for a in json.loads(self.run("id"))["Addresses"] if "/127.0.0.1/" in a)
+
     def stop(self):
         self.process.terminate()
         try:

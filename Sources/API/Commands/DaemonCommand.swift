@@ -122,6 +122,12 @@ package final class Daemon: Sendable {
             if let first = servers.first {
                 try system.files.replace(path + "/api", with: Bytes(utf8: multiaddr(first.address)), mode: 0o644)
             }
+            let gateways = try await DaemonGateway.listen(configuration, node, on: system)
+            servers += gateways
+            for gateway in gateways { try console.print("Gateway server listening on \(multiaddr(gateway.address))\n") }
+            if let first = gateways.first {
+                try system.files.replace(path + "/gateway", with: Bytes(utf8: "http://\(HostText.of(first.address))"), mode: 0o644)
+            }
             let collector = request.flag("enable-gc") ? AutomaticCollection(node: node, configuration: configuration) : nil
             return Daemon(node: node, console: console, path: path, servers: servers, stop: stop, collector: collector, parts: parts)
         } catch {

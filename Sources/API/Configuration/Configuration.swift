@@ -85,9 +85,16 @@ package struct Configuration: Hashable, Sendable {
     package var highWater: Int { Int(self["Swarm.ConnMgr.HighWater"]?.integer ?? 256) }
 
     /// `API.HTTPHeaders`.
-    package var apiHeaders: [String: [String]] {
+    package var apiHeaders: [String: [String]] { fields("API.HTTPHeaders") }
+
+    /// `Gateway.HTTPHeaders`.
+    package var gatewayHeaders: [(String, String)] {
+        fields("Gateway.HTTPHeaders").sorted { $0.key < $1.key }.flatMap { field in field.value.map { (field.key, $0) } }
+    }
+
+    private func fields(_ path: String) -> [String: [String]] {
         var headers: [String: [String]] = [:]
-        for member in self["API.HTTPHeaders"]?.object?.entries ?? [] {
+        for member in self[path]?.object?.entries ?? [] {
             headers[member.key] = member.value.array?.compactMap(\.string) ?? member.value.string.map { [$0] } ?? []
         }
         return headers

@@ -122,6 +122,14 @@ public final class NameSystem: Sendable {
         cache.withLock { $0.forget(name.description) }
         if sharing, let routing { try await routing.putValue(record.encoded, for: name.routingKey) }
     }
+
+    /// Has others keep a record without storing it here, where only what this node's owner gives it belongs. Throws when it is not the name's.
+    public func share(_ record: IPNSRecord, of name: IPNSName) async throws {
+        try record.verify(name, at: system.wallTime)
+        guard let routing else { throw RoutingError.noRouter }
+        try await routing.putValue(record.encoded, for: name.routingKey)
+        cache.withLock { $0.forget(name.description) }
+    }
 }
 
 /// Runs work that must not take for ever.

@@ -139,6 +139,7 @@ package struct DelegatedReader: Sendable {
     }
 
     private mutating func take(_ line: ArraySlice<UInt8>, _ found: inout [DelegatedRecord]) throws(Failure) {
+        guard line.count <= DelegatedLimits.line else { throw .tooLarge }
         guard line.contains(where: { $0 != 0x20 && $0 != 0x0d && $0 != 0x09 }), !isFull else { return }
         if let record = DelegatedRecord(try parse(line)) { keep(record, &found) }
     }
