@@ -177,14 +177,15 @@ public final class Announcer: Service, @unchecked Sendable {
         return removed
     }
 
-    public func statistics() async -> AnnouncerStatistics {
-        await home.run {
-            var statistics = self.machine.statistics(at: self.home.now)
-            statistics.queuedKeys = self.queue.count
-            statistics.droppedKeys = self.dropped
-            statistics.uptime = self.isRunning ? self.home.now - self.started : .zero
-            return statistics
-        }
+    public func statistics() async -> AnnouncerStatistics { await home.run { self.current } }
+
+    /// On the home loop.
+    var current: AnnouncerStatistics {
+        var statistics = machine.statistics(at: home.now)
+        statistics.queuedKeys = queue.count
+        statistics.droppedKeys = dropped
+        statistics.uptime = isRunning ? home.now - started : .zero
+        return statistics
     }
 
     // MARK: The machine
