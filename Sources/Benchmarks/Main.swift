@@ -6,7 +6,6 @@ struct Benchmarks {
     /// One line for each group.
     nonisolated static let groups: [(name: String, run: @Sendable () async throws -> Void)] = [
         ("crypto", { try CryptographyBenchmark.run() }),
-        ("post-quantum", { PostQuantumBenchmark.run() }),
         ("channel", { try ChannelBenchmark.run() }),
         ("handshake", { try HandshakeBenchmark.run() }),
         ("flood", { try FloodBenchmark.run() }),
