@@ -148,6 +148,35 @@ import WaggleSimulation
         }
     }
 
+    /// Certificates are renewed in time; a node that gives its second identity up is missed until the last one is over.
+    @Test func certificatesComeAndGo() throws {
+        let world = World(seed: 8)
+        try world.run(limit: .seconds(60 * 86_400)) {
+            let (first, second) = (try Self.bobFirst.get(), try Self.bobSecond.get())
+            let alice = try await Self.swarm(world, "alice", .alice)
+            let bob = try await Self.swarm(world, "bob", .bob)
+            let bindings = alice.addressBook.identities
+            var sequences: [UInt64] = []
+            for _ in 0..<4 {
+                #expect(try await alice.connect(Self.address(bob, as: second)).alias == second)
+                sequences.append(try #require(bindings.binding(of: first)).sequence)
+                await alice.disconnect(first)
+                try await world.sleep(for: .seconds(2 * 86_400))
+            }
+            // One certificate serves for some days, then comes the next.
+            #expect(Set(sequences).count == 2 && sequences == sequences.sorted())
+            await bob.close()
+            let alone = try await Self.swarm(world, "alone", Cast(first: 2))
+            let missing = TransportError.handshake(.handshake(.identityRefused(IdentityRefusal(first, cause: .partnerMissing(second)))))
+            #expect(await Self.causes(alice, Self.address(alone, as: first)) == [missing])
+            try await world.sleep(for: IdentityCertificateLimits.lifetime)
+            let connection = try await alice.connect(Self.address(alone, as: first))
+            #expect(connection.peer == first && connection.alias == nil && connection.security.signature == "Ed25519")
+            await alice.close()
+            await alone.close()
+        }
+    }
+
     // MARK: Attackers
 
     /// Whoever knows the pair believes neither name to somebody who can prove only one, as dialer and as listener.
