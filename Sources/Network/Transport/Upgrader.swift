@@ -19,6 +19,7 @@ public struct Upgrader: Sendable {
     /// better than a classical channel only as long as it was never seen to have it.
     private let proven = ChannelMemory()
     private let slowWork = SlowWork()
+    private let unlimited: [IPRange]
     /// The kind of this node's identity if many peers do not know it.
     private let rareIdentity: KeyKind?
 
@@ -31,6 +32,7 @@ public struct Upgrader: Sendable {
         muxers = configuration.muxers
         self.router = router
         limits = configuration.limits.perConnection
+        unlimited = configuration.limits.unlimitedRanges
         pools = LoopPools(system.loops)
     }
 
@@ -73,7 +75,7 @@ public struct Upgrader: Sendable {
             assumesFirstChannel: assumes)
         let session = UpgradeSession(
             socket, UpgradeMachine(parameters, at: socket.loop.now), on: system, role == .responder ? slowWork : nil,
-            role == .responder ? pools.pacer(of: socket.loop) : nil, rareIdentity: rareIdentity)
+            role == .responder ? pacer(for: remote.ip, socket.loop) : nil, rareIdentity: rareIdentity)
         let (upgraded, rest): (Upgraded, Bytes)
         do throws(TransportError) {
             (upgraded, rest) = try await session.run()
@@ -101,6 +103,12 @@ public struct Upgrader: Sendable {
         } else if proven.contains(secured.peer) {
             throw .handshake(.handshake(.downgraded(expected: channels.first { $0.isPostQuantum }?.protocolID, negotiated: security.channel)))
         }
+    }
+
+    /// Strangers take turns; addresses that no limit counts, this machine's own by default, need not.
+    private func pacer(for ip: IPAddress?, _ loop: any EventLoop) -> HandshakePacer? {
+        if let ip, unlimited.contains(where: { $0.contains(ip) }) { return nil }
+        return pools.pacer(of: loop)
     }
 
     private func random() -> SecureBytes {
