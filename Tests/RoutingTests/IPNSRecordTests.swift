@@ -127,6 +127,10 @@ func testKey(_ number: UInt8) throws -> IdentityKeyPair {
     @Test func timesInOtherForms() {
         #expect(WallTime(rfc3339: "2023-11-20T12:30:00.123456789123+02:00")?.nanoseconds == 1_700_476_200_123_456_789)
         #expect(WallTime(rfc3339: "9999-12-31T00:00:00Z")?.nanoseconds == .max)
+        for nanoseconds in [Int64.max, .min, .min + 1000, -1, 0] {
+            let time = WallTime(nanoseconds: nanoseconds)
+            #expect(WallTime(rfc3339: time.rfc3339) == time)
+        }
         for text in ["", "2023-11-20", "2023-13-20T00:00:00Z", "2023-02-29T00:00:00Z", "2023-01-01T24:00:00Z", "2023-01-01T00:00:00", "2023-01-01T00:00:00Zx", "2023-01-01T00:00:00.Z"] {
             #expect(WallTime(rfc3339: text) == nil, "\(text)")
         }

@@ -27,9 +27,7 @@ extension WallTime {
             (1...12).contains(month), day >= 1, day <= WallTime.days(in: month, of: year), hour < 24, minute < 60, second < 60
         else { return nil }
         let seconds = WallTime.day(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset * 60
-        let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, carry) = scaled.addingReportingOverflow(fraction)
-        self.init(nanoseconds: overflow || carry ? (seconds < 0 ? .min : .max) : sum)
+        self.init(nanoseconds: Int64(clamping: Int128(seconds) * 1_000_000_000 + Int128(fraction)))
     }
 
     private static func days(in month: Int64, of year: Int64) -> Int64 {

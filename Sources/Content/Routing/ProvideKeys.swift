@@ -20,25 +20,34 @@ struct ProvideKeys: Sendable {
     }
 
     private func gatherAll(_ window: inout KeyspaceWindow) async throws {
-        var last: Multihash?
+        let scan = Scan(window)
         while true {
-            let (before, after) = (window, last)
-            let (filled, keys) = try await blocks.system.offload { [store = blocks.store] in
-                var filled = before
-                var keys: [Multihash] = []
-                try store.read { reader in
-                    try BlockStore.scan(reader, after: after) { key, _ in
-                        keys.append(key)
-                        return keys.count < ProvideLimits.scanStep
-                    }
-                }
-                for key in keys { filled.insert(key) }
-                return (filled, (count: keys.count, last: keys.last))
-            }
-            window = filled
-            last = keys.last
-            if keys.count < ProvideLimits.scanStep { return }
+            let isWhole = try await blocks.system.offload { [store = blocks.store] in try scan.step(store) }
+            if isWhole { break }
             try Task.checkCancellation()
+        }
+        window = scan.window
+    }
+
+    /// Goes through all keys, some in each job; used by one job at a time.
+    private final class Scan: @unchecked Sendable {
+        var window: KeyspaceWindow
+        private var last: Multihash?
+
+        init(_ window: KeyspaceWindow) { self.window = window }
+
+        /// Says whether it was the last step.
+        func step(_ store: any KeyValueStore) throws -> Bool {
+            var count = 0
+            try store.read { reader in
+                try BlockStore.scan(reader, after: last) { key, _ in
+                    window.insert(key)
+                    last = key
+                    count += 1
+                    return count < ProvideLimits.scanStep
+                }
+            }
+            return count < ProvideLimits.scanStep
         }
     }
 

@@ -19,7 +19,7 @@ public enum ProvideLimits {
     static let regionKeys = 256
     static let regionBits = 12
     /// Blocks whose turn in the sweep is known at a time (about 56 bytes each); the rest is looked up when their turn comes near.
-    static let window = 262_144
+    static let window = 65_536
     /// Keys read from the store in one job: some milliseconds.
     static let scanStep = 16_384
     /// Of the interval, how long that knowledge is used: new blocks have been announced on their own meanwhile.
