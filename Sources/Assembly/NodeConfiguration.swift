@@ -99,6 +99,8 @@ public struct NodeConfiguration: Sendable {
             configuration.trimming.highWater = nil
             // Machines of one network often come from one address, for example through a virtual switch.
             configuration.limits.connectionsPerIPv4 = 128
+            configuration.limits.handshakesPerIP = Rate(perSecond: 100, burst: 256)
+            configuration.limits.handshakes = Rate(perSecond: 2000, burst: 2000)
             configuration.limits.connectionsPerIPv6Subnet = configuration.limits.inboundConnections
             configuration.limits.connectionsPerIPv6Site = configuration.limits.inboundConnections
         case .client:
