@@ -62,16 +62,26 @@ extension Session {
     }
 }
 
-/// Keeps connections to chosen peers.
+/// Keeps connections to chosen peers: each is dialed again when it is lost, with pauses that grow while it stays away.
 package final class Peering: Sendable {
     /// Peers, at most; each costs a connection.
     package static let limit = 1024
-    /// Between two looks at who is missing.
-    private static let interval = Duration.seconds(15)
+    /// Peers dialed at once.
+    private static let dials = 16
+    /// After a lost connection, and after the first failure; each further failure makes it half as long again.
+    private static let shortestPause = Duration.seconds(5)
+    private static let longestPause = Duration.seconds(600)
+
+    private struct Row {
+        var addresses: [Multiaddr]
+        var failures = 0
+        var next: Instant
+        var isRunning = false
+    }
 
     private let swarm: Swarm?
     private let home: any EventLoop
-    private let wanted = Mutex<[PeerID: [Multiaddr]]>([:])
+    private let wanted = Mutex<[PeerID: Row]>([:])
     private let changed: Waiter
 
     package init(_ swarm: Swarm?, on home: any EventLoop) {
@@ -80,14 +90,15 @@ package final class Peering: Sendable {
         changed = Waiter(on: home)
     }
 
-    package var peers: [PeerID: [Multiaddr]] { wanted.withLock { $0 } }
+    package var peers: [PeerID: [Multiaddr]] { wanted.withLock { $0.mapValues(\.addresses) } }
 
     package func add(_ peer: PeerID, _ addresses: [Multiaddr]) throws(CommandError) {
+        let now = home.now
         let (isFull, isNew) = wanted.withLock { wanted in
             if wanted[peer] == nil, wanted.count >= Self.limit { return (true, false) }
             let isNew = wanted[peer] == nil
-            let known = wanted[peer] ?? []
-            wanted[peer] = known + addresses.filter { !known.contains($0) }
+            let known = wanted[peer]?.addresses ?? []
+            wanted[peer] = Row(addresses: known + addresses.filter { !known.contains($0) }, next: now)
             return (false, isNew)
         }
         if isNew { swarm?.reputation.trust(peer) }
@@ -102,18 +113,67 @@ package final class Peering: Sendable {
     }
 
     /// Connects to whoever is missing, again and again, until cancelled. On the home loop.
-    func run() async {
+    package func run() async {
         guard let swarm else { return }
+        let observation = swarm.observe(on: home) { [weak self] event in
+            if case .peerDisconnected(let peer) = event { self?.lost(peer, swarm) }
+        }
+        let scope = TaskScope()
         do {
             while true {
-                for (peer, addresses) in peers.sorted(by: { $0.key < $1.key }) where !swarm.isConnected(peer) {
-                    // A peer that is away is tried again in the next round.
-                    do { _ = try await swarm.connect(to: peer, addresses: addresses) } catch .cancelled { return } catch {}
+                for (peer, addresses) in takeDue(swarm) { scope.spawn(on: home) { await self.connect(peer, addresses, swarm) } }
+                let next = wanted.withLock { wanted in
+                    wanted.filter { !$0.value.isRunning && !swarm.isConnected($0.key) }.map(\.value.next).min()
                 }
-                let timer = home.schedule(at: home.now + Self.interval) { [changed] in changed.wake() }
-                defer { home.cancel(timer) }
+                let timer = next.map { next in home.schedule(at: max(next, home.now + .milliseconds(100))) { [changed] in changed.wake() } }
+                defer { if let timer { home.cancel(timer) } }
                 try await changed.wait()
             }
         } catch {}
+        observation.cancel()
+        await scope.close()
+    }
+
+    private func takeDue(_ swarm: Swarm) -> [(PeerID, [Multiaddr])] {
+        let now = home.now
+        return wanted.withLock { wanted in
+            let room = Self.dials - wanted.values.count { $0.isRunning }
+            let due = wanted.filter { !$0.value.isRunning && $0.value.next <= now && !swarm.isConnected($0.key) }
+                .sorted { ($0.value.next, $0.key) < ($1.value.next, $1.key) }.prefix(max(0, room))
+            for (peer, _) in due { wanted[peer]?.isRunning = true }
+            return due.map { ($0.key, $0.value.addresses) }
+        }
+    }
+
+    private func connect(_ peer: PeerID, _ addresses: [Multiaddr], _ swarm: Swarm) async {
+        let isConnected: Bool
+        do {
+            // The pauses are these, not the swarm's.
+            _ = try await swarm.connect(to: peer, addresses: addresses, ignoringBackOff: true)
+            isConnected = true
+        } catch { isConnected = false }
+        let random = swarm.system.random(UInt64.self)
+        let now = home.now
+        wanted.withLock { wanted in
+            let failures = isConnected ? 0 : (wanted[peer]?.failures ?? 0) + 1
+            wanted[peer]?.failures = failures
+            wanted[peer]?.isRunning = false
+            wanted[peer]?.next = now + Self.pause(afterFailures: failures, random: random)
+        }
+        changed.wake()
+    }
+
+    private func lost(_ peer: PeerID, _ swarm: Swarm) {
+        let next = home.now + Self.pause(afterFailures: 1, random: swarm.system.random(UInt64.self))
+        wanted.withLock { $0[peer]?.next = next }
+        changed.wake()
+    }
+
+    /// Grows by half with each failure, give or take a quarter.
+    static func pause(afterFailures failures: Int, random: UInt64) -> Duration {
+        var pause = shortestPause.wholeNanoseconds
+        for _ in 1..<max(2, min(failures, 40)) where failures > 1 && pause < longestPause.wholeNanoseconds { pause += pause / 2 }
+        pause = min(pause, longestPause.wholeNanoseconds)
+        return .nanoseconds(pause - pause / 4 + Int64(random % UInt64(pause / 2 + 1)))
     }
 }

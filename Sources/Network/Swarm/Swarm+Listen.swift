@@ -49,9 +49,23 @@ extension Swarm {
     /// Where this node listens, as bound.
     var boundAddresses: [Multiaddr] { listeners.withLock { $0.map(\.listener.address) } }
 
-    /// What others are told: the configured addresses, or those that we listen on, without the ranges that shall stay private.
+    /// A peer tells where it sees us.
+    func observe(_ address: Multiaddr, over connection: Connection) {
+        guard configuration.announce.isEmpty, !connection.isClosed else { return }
+        let listening = listenAddresses
+        let changed = observed.withLock {
+            $0.note(address, by: ObjectIdentifier(connection), local: connection.localAddress, remote: connection.remoteAddress, listening: listening)
+        }
+        if changed { hub.emit(.addressesChanged(announcedAddresses)) }
+    }
+
+    func stopObserving(_ connection: Connection) {
+        if observed.withLock({ $0.forget(ObjectIdentifier(connection)) }) { hub.emit(.addressesChanged(announcedAddresses)) }
+    }
+
+    /// What others are told: the configured addresses, or those that we listen on and those that enough others see us at, without the ranges that shall stay private.
     public var announcedAddresses: [Multiaddr] {
-        let own = configuration.announce.isEmpty ? listenAddresses : configuration.announce
+        let own = configuration.announce.isEmpty ? listenAddresses + observed.withLock { $0.active } : configuration.announce
         var seen: Set<Multiaddr> = []
         return (own + configuration.appendAnnounce).filter { address in
             if let ip = address.ip, configuration.noAnnounce.contains(where: { $0.contains(ip) }) { return false }

@@ -28,6 +28,7 @@ public final class Swarm: Sendable {
     /// What this node counts, for its operators; services that are a `MetricSource` are in it.
     public let metrics: Metrics
     let counting = SwarmMetrics()
+    let observed = Mutex(ObservedAddresses())
     let dialer: Dialer
     /// Finds the IP addresses of host names.
     public let resolver: AddressResolver
@@ -238,6 +239,7 @@ public final class Swarm: Sendable {
     /// Tells the others that `peer` identified itself. For the identify service.
     package func identified(_ information: PeerInformation, over connection: Connection) {
         addressBook.update(information, from: connection.remoteAddress)
+        if let seen = information.observedAddress { observe(seen, over: connection) }
         hub.emit(.identified(information.peer, information))
     }
 }

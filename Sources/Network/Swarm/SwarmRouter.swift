@@ -70,6 +70,7 @@ extension Swarm {
             return removed
         }
         guard let (entry, isLast) = removed else { return }
+        stopObserving(connection)
         log(.debug, "disconnected", [LogField("peer", entry.peer.short), LogField("reason", "\(reason)")])
         hub.emit(.disconnected(connection, reason))
         if isLast { hub.emit(.peerDisconnected(entry.peer)) }

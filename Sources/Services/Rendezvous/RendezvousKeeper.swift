@@ -167,7 +167,7 @@ final class RendezvousKeeper: Sendable {
         }
         // Give or take a tenth, so that many nodes do not come at once.
         let tenth = pause.wholeNanoseconds / 10
-        pause += .nanoseconds(Int64(system.random(UInt32.self)) % (tenth + 1) - tenth / 2)
+        pause += .nanoseconds(Int64(system.random(UInt64.self) % UInt64(tenth + 1)) - tenth / 2)
         let (next, count) = (home.now + pause, failures)
         rows.withLock { rows in
             // While this was under way, a change may have asked for one more.
