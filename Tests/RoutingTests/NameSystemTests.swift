@@ -137,6 +137,10 @@ private let second = "/ipfs/bafkqaaa"
             #expect(try await names.resolve(try ContentPath(parsing: "/ipns/one.example/x")).path.description == first + "/a/x")
             #expect(try await names.resolve(try ContentPath(parsing: "/ipns/name.example")).path.description == first + "/a/b")
             #expect(asked.withLock { $0 } == 2)
+            // Of many texts only the first are looked at.
+            let many = Array(repeating: "v=spf1", count: NamingLimits.textRecords) + ["dnslink=\(first)"]
+            #expect(throws: NameError.noLink(domain: "x.example")) { _ = try DNSLink.path(of: "x.example", in: many) }
+            #expect(try DNSLink.path(of: "x.example", in: Array(many.dropFirst())).description == first)
             await #expect(throws: NameError.ambiguousLink(domain: "two.example")) { _ = try await names.resolve(try ContentPath(parsing: "/ipns/two.example")) }
             await #expect(throws: NameError.noLink(domain: "no.example")) { _ = try await names.resolve(try ContentPath(parsing: "/ipns/no.example")) }
             await #expect(throws: NameError.notAName("cannot resolve: \"/ipns/nothing\"")) { _ = try await names.resolve(try ContentPath(parsing: "/ipns/nothing")) }

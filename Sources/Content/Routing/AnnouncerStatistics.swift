@@ -77,6 +77,8 @@ public struct AnnouncerStatistics: Sendable, Equatable {
         switch source {
         case .queue:
             newKeys += keys
+            // They are found when the keys are listed the next time.
+            scheduledKeys += keys
             newKeysTime += took
         case .sweep:
             sweptKeys += keys
