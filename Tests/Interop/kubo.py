@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-TEXT = ["AddFile", "ListPeers", "GetNodeID", "GetNodeMultiAddrs"]
+TEXT = ["AddFile", "ListPeers", "GetNodeID", "GetNodeMultiAddrs", "PubSubNextMessage"]
 
 
 def configure(repository, port, routing):
@@ -24,6 +24,7 @@ def configure(repository, port, routing):
     config["Swarm"]["AddrFilters"] = []
     config["Routing"] = {"Type": routing, "Methods": None, "Routers": None}
     config["AutoNAT"] = {}
+    config["Pubsub"] = {"Enabled": True, "Router": "gossipsub"}
     with open(path, "w") as file:
         json.dump(config, file)
 
@@ -36,6 +37,8 @@ def main():
     library = ctypes.CDLL(library_path)
     for name in TEXT:
         getattr(library, name).restype = ctypes.c_char_p
+    library.PubSubSubscribe.restype = ctypes.c_longlong
+    library.PubSubNextMessage.argtypes = [ctypes.c_longlong]
     os.makedirs(repository, exist_ok=True)
     here = repository.encode()
     library.CreateRepo(here)
@@ -50,6 +53,9 @@ def main():
         "add": lambda path: text(library.AddFile(here, path.encode(), ctypes.c_bool(False))),
         "get": lambda cid, target: library.Download(here, cid.encode(), target.encode()),
         "connect": lambda address: library.ConnectToPeer(here, address.encode()),
+        "subscribe": lambda topic: library.PubSubSubscribe(here, topic.encode()),
+        "next": lambda number: text(library.PubSubNextMessage(number)),
+        "publish": lambda topic, data: library.PubSubPublish(here, topic.encode(), data.encode(), len(data.encode())),
         "peers": lambda: text(library.ListPeers(here)),
     }
     for line in sys.stdin:

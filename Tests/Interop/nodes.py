@@ -1,4 +1,5 @@
 """Nodes that exchange files: Waggle's daemon, and Kubo."""
+import base64
 import json
 import os
 import select
@@ -60,6 +61,38 @@ class Waggle:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+class Subscription:
+    """`waggle pubsub sub`, and what it has printed so far."""
+
+    def __init__(self, daemon, topic):
+        self.process = subprocess.Popen(
+            [daemon.binary, "pubsub", "sub", "--enc=json", topic], env=daemon.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+        self.messages = []
+        self.pending = b""
+
+    def wait(self, data, seconds=30):
+        """The PeerID of who said `data`."""
+        end = time.monotonic() + seconds
+        while True:
+            for author, said in self.messages:
+                if said == data:
+                    return author
+            if time.monotonic() > end:
+                raise RuntimeError(f"{data} did not arrive; there are {self.messages}")
+            if select.select([self.process.stdout], [], [], 0.5)[0]:
+                self.pending += os.read(self.process.stdout.fileno(), 1 << 16)
+            *lines, self.pending = self.pending.split(b"\n")
+            for line in lines:
+                message = json.loads(line)
+                text = message["data"][1:]
+                self.messages.append((message["from"], base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
 
 
 class Kubo:

@@ -162,6 +162,29 @@ class P2PD:
 
         threading.Thread(target=accept, daemon=True).start()
 
+    # Publish-subscribe, with the option -pubsub.
+    PUBSUB = 8
+    PUBLISH, SUBSCRIBE = 2, 3
+
+    def publish(self, topic, data):
+        self.request(self.PUBSUB, field(1, self.PUBLISH) + field(2, topic) + field(3, data), 8)[0].close()
+
+    def subscribe(self, topic):
+        """A list that grows with what arrives: pairs of author and data."""
+        stream = self.request(self.PUBSUB, field(1, self.SUBSCRIBE) + field(2, topic), 8)[0]
+        messages = []
+
+        def read():
+            try:
+                while True:
+                    message = dict(fields(self.receive(stream)))
+                    messages.append((base58_encode(message[1]), message[2]))
+            except (EOFError, OSError):
+                pass
+
+        threading.Thread(target=read, daemon=True).start()
+        return messages
+
     def dht(self, kind, peer=None, cid=None, key=None, value=None, seconds=20):
         """The answers of the hash table: PeerIDs with their addresses, or values."""
         body = field(1, kind) + field(6, 10) + field(7, seconds)

@@ -248,6 +248,31 @@ async def kad(port, address, actions):
                     say(event="value", value=value.decode() if value else "")
 
 
+async def gossip(port, topic, version):
+    """Joins a topic with one version of the protocol; to `ask X` it answers `answer X`."""
+    from libp2p.pubsub.gossipsub import GossipSub
+    from libp2p.pubsub.pubsub import Pubsub
+    from libp2p.tools.anyio_service import background_trio_service
+
+    where = [multiaddr.Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]
+    host = make_host(where)
+    async with host.run(listen_addrs=where):
+        router = GossipSub(
+            protocols=[TProtocol(f"/meshsub/{version}")], degree=6, degree_low=4, degree_high=12, heartbeat_interval=1,
+            max_messages_per_topic_per_second=1e9)
+        pubsub = Pubsub(host, router)
+        async with background_trio_service(router), background_trio_service(pubsub):
+            await pubsub.wait_until_ready()
+            subscription = await pubsub.subscribe(topic)
+            own = host.get_id().to_string()
+            say(event="ready", peer=own, address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{own}")
+            while True:
+                message = await subscription.get()
+                say(event="message", data=message.data.decode("latin1")[:100])
+                if message.data.startswith(b"ask "):
+                    await pubsub.publish(topic, b"answer " + message.data[4:])
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.CRITICAL)
     if sys.argv[1] == "listen":
@@ -256,6 +281,8 @@ if __name__ == "__main__":
         trio.run(point)
     elif sys.argv[1] == "meet":
         trio.run(meet, sys.argv[2], sys.argv[3])
+    elif sys.argv[1] == "gossip":
+        trio.run(gossip, int(sys.argv[2]), sys.argv[3], sys.argv[4])
     elif sys.argv[1] == "mdns":
         trio.run(mdns, sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1] == "kad-listen":

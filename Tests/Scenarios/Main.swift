@@ -2,13 +2,14 @@ import Glibc
 
 /// Simulated networks that are too large for the unit suite: `waggle-scenarios NAME…` runs those, without a name the standard list.
 ///
-///     waggle-scenarios [NAME…] [--nodes N] [--seed S] [--seconds V]
+///     waggle-scenarios [NAME…] [--nodes N] [--seed S] [--seconds V] [--degree D]
 ///
 /// Ends with a code other than 0, and a sentence with the seed, when a scenario's claim does not hold.
 @main
 struct Scenarios {
     /// One line for each scenario.
     nonisolated static let all: [Scenario] = [
+        GossipScenario.small, GossipScenario.large, GossipAttacks.scenario,
         EchoScenario.scenario
     ]
 
@@ -25,6 +26,7 @@ struct Scenarios {
             switch word {
             case "--nodes": options.nodes = Int(clamping: value)
             case "--seed": options.seed = value
+            case "--degree": options.degree = Int(clamping: value)
             case "--seconds": options.seconds = Int(clamping: value)
             default: usage("there is no option \(word)")
             }

@@ -23,6 +23,8 @@ struct ScenarioOptions: Sendable {
     var seed: UInt64 = 1
     /// Virtual seconds; nil for the scenario's own number.
     var seconds: Int?
+    /// Dials of each node; nil for the scenario's own number.
+    var degree: Int?
 }
 
 /// A claim that does not hold, in a sentence.

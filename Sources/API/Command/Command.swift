@@ -35,23 +35,27 @@ package struct Command: Sendable {
     package var run: Run?
     package var text: Text?
     package var present: Present?
+    /// Changes a request of the command line before it is run or sent to a daemon.
+    package var prepare: Prepare?
 
     package typealias Run = @Sendable (Request, Session, any Emitter) async throws -> Void
     /// What one emitted value looks like on a terminal, without a final newline being added.
     package typealias Text = @Sendable (JSON, Request) throws -> String
     package typealias Present = @Sendable (Request, any Console) -> any Presenter
+    package typealias Prepare = @Sendable (inout Request) -> Void
 
     /// A command that does something.
     package init(
         _ name: String, _ tagline: String, description: String = "", example: String = "", arguments: [Argument] = [],
         options: [Option] = [], subcommands: [Command] = [], place: Place = .anywhere, needs: Needs = .repository,
-        text: Text? = nil, present: Present? = nil, run: @escaping Run
+        text: Text? = nil, present: Present? = nil, prepare: Prepare? = nil, run: @escaping Run
     ) {
         self.init(name, tagline, description: description, example: example, options: options, subcommands: subcommands, needs: needs)
         self.arguments = arguments
         self.place = place
         self.text = text
         self.present = present
+        self.prepare = prepare
         self.run = run
     }
 
@@ -71,6 +75,7 @@ package struct Command: Sendable {
         self.needs = needs
         text = nil
         present = nil
+        prepare = nil
         run = nil
     }
 

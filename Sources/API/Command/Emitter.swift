@@ -7,12 +7,18 @@ package protocol Emitter: AnyObject, Sendable {
     func setLength(_ length: UInt64)
     /// The media type of the bytes; before the first write.
     func setContentType(_ type: String)
+    /// Tells the receiver that values will come, before the first one does.
+    func begin() async throws
     /// Sends one of several values.
     func emit(_ value: JSON) async throws
     /// Sends the only value.
     func emitOnce(_ value: JSON) async throws
     /// Sends bytes; suspends while the receiver is slow.
     func write(_ bytes: Bytes) async throws
+}
+
+extension Emitter {
+    package func begin() async throws {}
 }
 
 /// Shows a command's output on a terminal.

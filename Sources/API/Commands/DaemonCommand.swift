@@ -23,7 +23,7 @@ enum DaemonCommand {
             .flag("offline", about: "Run offline. Do not connect to the rest of the network but provide local API."),
             .flag("migrate", about: "Accepted for compatibility; this version has nothing to migrate."),
             .flag("enable-gc", about: "Enable automatic periodic repo garbage collection."),
-            .flag("enable-pubsub-experiment", about: "Accepted for compatibility."),
+            .flag("enable-pubsub-experiment", about: "Deprecated: set Pubsub.Enabled in the configuration instead."),
             .flag("enable-namesys-pubsub", about: "Accepted for compatibility."),
             .flag("manage-fdlimit", about: "Accepted for compatibility.", default: true),
             .string("init-config", about: "Path to existing configuration file to be loaded during --init."),
@@ -91,6 +91,7 @@ package final class Daemon: Sendable {
         let configuration = try overrides.apply(to: loadConfiguration(path, system))
         var settings = try NodeSettings.make(configuration)
         settings.agentVersion = NodeSettings.agentVersion(configuration, suffix: request.string("agent-version-suffix"))
+        settings.pubsub = try NodeSettings.pubsub(configuration, isForced: request.flagIfGiven("enable-pubsub-experiment"))
         settings.fetchSeeds = { url, limit in try await HTTPFetch.get(url, limit: limit, accept: "application/json, text/plain", system: system) }
         if let text = request.string("routing"), let type = RoutingType(rawValue: text) { settings.routing = type }
         let routing = try RoutingSettings.make(configuration, type: settings.routing, on: system)

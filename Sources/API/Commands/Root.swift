@@ -40,7 +40,7 @@ package enum Commands {
         BlockCommands.command, DagCommands.command, PinCommands.command, RepoCommands.command, StatsCommands.command,
     ]
     private static let network: [Command] = [
-        DaemonCommand.command, P2PCommand.command, IDCommand.command, SwarmCommands.command, PingCommand.command, BitswapCommands.command,
+        DaemonCommand.command, P2PCommand.command, IDCommand.command, SwarmCommands.command, PingCommand.command, BitswapCommands.command, PubSubCommands.command,
         BootstrapCommands.command, RendezvousCommands.command, RoutingCommands.command, NameCommands.command, KeyCommands.command, ProvideCommands.command, DHTCommands.command,
         ShutdownCommand.command,
     ]

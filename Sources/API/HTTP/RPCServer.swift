@@ -216,6 +216,7 @@ final class RPCEmitter: Emitter, @unchecked Sendable {
     func setLength(_ length: UInt64) { self.length = length }
     func setContentType(_ type: String) { contentType = type }
 
+    func begin() async throws { begin(type: text == nil ? "application/json" : "text/plain", [("X-Chunked-Output", "1")]) }
     func emit(_ value: JSON) async throws { try await send(value, [("X-Chunked-Output", "1")]) }
     func emitOnce(_ value: JSON) async throws { try await send(value, []) }
 

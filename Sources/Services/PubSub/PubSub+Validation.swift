@@ -36,7 +36,7 @@ extension PubSub {
                 }
             }
             if !forged.isEmpty {
-                step { machine, now in for ticket in forged { machine.handle(.verdict(ticket, .reject), at: now) } }
+                step { machine, now in for ticket in forged { machine.handle(.forged(ticket), at: now) } }
             }
             validate(genuine, swarm)
         }

@@ -256,10 +256,6 @@ public final class PubSub: Service, @unchecked Sendable {
         for reader in readers { for event in events { reader.deliver(event) } }
     }
 
-    private func report(_ peer: PeerID, _ offence: GossipOffence, _ swarm: Swarm) {
-        swarm.note(.debug, "a peer misbehaves in publish-subscribe", [LogField("peer", peer.short), LogField("offence", "\(offence)")])
-    }
-
     // MARK: Peers to connect to
 
     /// A pruned peer hears of others; their signed records say where they are.

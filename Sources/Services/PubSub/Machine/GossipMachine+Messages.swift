@@ -11,7 +11,10 @@ extension GossipMachine {
         guard let topic = topics[message.topic], topic.isJoined else { return }
         topic.counters.received += 1
         if let refusal = refusal(message, topic) {
-            if refusal { reject(peer, topic, at: now) }
+            if refusal {
+                reject(peer, topic, at: now)
+                outputs.append(.offence(peer.number, .invalidMessage))
+            }
             return
         }
         let (key, id) = identify(message, topic, from: peer)
@@ -116,7 +119,7 @@ extension GossipMachine {
         outputs.append(.validate(Ticket(index: index, generation: nextGeneration), message, topic: topic.serial))
     }
 
-    mutating func settle(_ ticket: Ticket, _ verdict: Validation, at now: Instant) {
+    mutating func settle(_ ticket: Ticket, _ verdict: Validation, isForged: Bool = false, at now: Instant) {
         guard ticket.index < pending.count, let entry = pending[ticket.index], entry.generation == ticket.generation else { return }
         pending[ticket.index] = nil
         freePending.append(ticket.index)
@@ -129,8 +132,11 @@ extension GossipMachine {
             accept(entry.key, entry.id, entry.message, entry.topic, from: entry.sender, others: entry.others, at: now)
         case .reject:
             seen.settle(entry.key, .rejected, at: now)
-            reject(entry.sender, entry.topic, at: now)
-            for peer in entry.others { reject(peer, entry.topic, at: now) }
+            for peer in [entry.sender] + entry.others {
+                reject(peer, entry.topic, at: now)
+                // What a validator thinks is the application's; a signature is nobody's opinion.
+                if isForged, peer.isConnected { outputs.append(.offence(peer.number, .forgedMessage)) }
+            }
         case .ignore:
             seen.settle(entry.key, .ignored, at: now)
             counters.ignored += 1
@@ -142,7 +148,6 @@ extension GossipMachine {
         counters.rejected += 1
         topic.counters.rejected += 1
         scoreInvalid(peer, topic)
-        outputs.append(.offence(peer.number, .invalidMessage))
     }
 
     // MARK: Out
@@ -185,10 +190,16 @@ extension GossipMachine {
             for peer in targets { send(item, to: peer) }
             return
         }
-        // Large: to a few at once. Who hears of it from them says so, and is not sent a second copy.
+        // Large: to a few at once. The others hear that it is here, and ask for it unless they get it from elsewhere; once somebody in the mesh has
+        // said that he has it, most of the network does, and pushing would mostly send second copies.
         let open = targets.filter { !$0.isUnwanted(key) }
-        let isLate = open.count < targets.count
-        let eager = isLate ? parameters.eagerPeersLate : parameters.eagerPeers
+        var eager = 0
+        if sender.id.bytes == author {
+            eager = parameters.eagerPeersFirst
+        } else if open.count == targets.count {
+            eager = Int(parameters.eagerPeers)
+            if Double.random(in: 0..<1, using: &random) < parameters.eagerPeers - Double(eager) { eager += 1 }
+        }
         let order = open.shuffled(using: &random)
         for peer in order.prefix(eager) { send(item, to: peer) }
         let rest = Array(order.dropFirst(eager))
@@ -228,7 +239,8 @@ extension GossipMachine {
     ) {
         guard let size = parameters.doNotWantSize, Int(message.dataPart.count) >= size else { return }
         var field: Bytes?
-        for peer in topic.mesh where peer !== sender && peer.version >= .v12 && !peer.isUnwanted(key) {
+        // To those who said the same too: they hold it back for us until they hear it.
+        for peer in topic.mesh where peer !== sender && peer.version >= .v12 {
             let encoded = field ?? GossipEncoding.doNotWant([id ?? message.standardID])
             field = encoded
             peer.outbox.control(encoded)

@@ -29,6 +29,8 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         case validated(TopicID?, Bool)
         /// The end of a validation.
         case verdict(Ticket, Validation)
+        /// The signature is not the author's.
+        case forged(Ticket)
         /// P5.
         case judged(PeerID, Double)
         case tick
@@ -182,6 +184,7 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         case .validated(let name, let isValidated):
             if let name { topic(name).hasValidator = isValidated } else { validatesAll = isValidated }
         case .verdict(let ticket, let verdict): settle(ticket, verdict, at: now)
+        case .forged(let ticket): settle(ticket, .reject, isForged: true, at: now)
         case .judged(let id, let value):
             if let peer = connected[id] {
                 peer.score.application = value
@@ -246,6 +249,7 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
             remove(peer, from: topic, at: now)
             forgetIfUnused(topic)
         }
+        foreignTopics -= peer.foreignTopics
         if let ip = peer.ip {
             let count = (perAddress[ip] ?? 1) - 1
             perAddress[ip] = count == 0 ? nil : count
@@ -407,8 +411,10 @@ public enum PubSubEvent: Sendable {
 package enum GossipOffence: Sendable {
     /// Bytes that are no RPC.
     case malformed
-    /// A message whose signature is wrong or must not be there, or that a validator rejected.
+    /// A message against the network's rules: signed where nobody signs, or the reverse.
     case invalidMessage
+    /// A message with a signature that is not its author's.
+    case forgedMessage
     /// More of something than anybody needs, or GRAFTs against the rules.
     case flood
 }

@@ -64,13 +64,14 @@ public struct GossipParameters: Sendable {
     /// Messages of at least this many bytes are sent to a part of the mesh at once; the rest gets them when it has not heard of them by other ways
     /// after `holdBack`. Nil to send to all at once.
     public var holdBackSize: Int? = 8 << 10
-    /// To how many peers at once, when none of the mesh has it, and when some have.
-    public var eagerPeers = 3
-    public var eagerPeersLate = 1
-    /// How long the others wait.
-    public var holdBack = Duration.milliseconds(170)
+    /// To how many peers at once by those who have it from its author, and by the others as long as nobody else of their mesh has it; a fraction is
+    /// a chance.
+    public var eagerPeersFirst = 8
+    public var eagerPeers = 2.0
+    /// How long the rest waits: longer than it takes to hear of a message, ask for it and say that it is here, over a link of 50 ms.
+    public var holdBack = Duration.milliseconds(260)
     /// How long after a peer announced a large message it is asked for it, if it has not come.
-    public var announcedPatience = Duration.milliseconds(30)
+    public var announcedPatience = Duration.milliseconds(5)
 
     /// How long a message counts as seen, and whether that starts anew when it is seen again.
     public var seenLifetime = Duration.seconds(120)

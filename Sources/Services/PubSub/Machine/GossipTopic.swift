@@ -102,4 +102,6 @@ public struct GossipCounters: Sendable {
     public var heartbeats: UInt64 = 0
     /// To how many peers the last message went.
     public var lastFanout = 0
+
+    public init() {}
 }

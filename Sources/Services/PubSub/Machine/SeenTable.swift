@@ -1,7 +1,7 @@
 import WaggleBase
 
 /// Which messages were seen, for how long that counts, and what became of them: an open-addressing table with a bound.
-struct SeenTable: ~Copyable {
+struct SeenTable {
     /// What became of a message.
     enum Verdict: UInt8 {
         case waiting, accepted, rejected, ignored
