@@ -3,6 +3,7 @@ import WaggleFormats
 import WaggleSimulation
 
 @testable import WaggleAPI
+@testable import WaggleAssembly
 
 let apiTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("delegated-routing", { bytes in
@@ -42,6 +43,12 @@ let apiTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
             guard attempt({ try machine.receive(piece) }) != nil else { return }
             while let output = attempt({ try machine.next() }), output != nil {}
         }
+    }),
+    ("seed-list", { bytes in
+        precondition(SeedList.addresses(inDocument: bytes).count <= BootstrapLimits.seeds)
+        guard let text = bytes.utf8 else { return }
+        precondition(SeedList.addresses(inTexts: [text]).count <= BootstrapLimits.seeds)
+        _ = attempt { try SeedSource(text) }
     }),
     ("header-value", { bytes in if let text = bytes.utf8 { _ = HeaderValue(text) } }),
     ("query", { bytes in if let text = bytes.utf8 { for item in PercentCoding.items(text) { precondition(PercentCoding.decode(PercentCoding.encode(item.name)) == item.name) } } }),

@@ -134,6 +134,25 @@ extension TestNameServer.Question {
         }
     }
 
+    /// Whatever stands behind the question: an answer or an error, never a trap or a read beyond the end.
+    @Test func mutatedAnswersAreRefusedOrRead() async throws {
+        try await play { question in
+            guard let number = Int(question.name.prefix { $0 != "." }.dropFirst()) else { return nil }
+            var reply = question.reply([(16, 60, Question.text("dnsaddr=/ip4/1.2.3.4", "more")), (5, 60, [3, 0x61, 0x62, 0x63, 0]), (16, 60, Question.text("x"))])
+            let start = question.bytes.count
+            let index = start + number % (reply.count - start)
+            if number < 100 { reply[index] = [0, 1, 0x3f, 0xc0, 0xff][number % 5] } else { reply.removeSubrange(index...) }
+            return reply
+        } _: { resolver, _, _ in
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<200 {
+                    if number >= 50 { await group.next() }
+                    group.addTask { do { _ = try await resolver.texts(of: "n\(number).test") } catch {} }
+                }
+            }
+        }
+    }
+
     @Test func cancellationGivesUp() async throws {
         let arrived = AsyncStream.makeStream(of: Void.self)
         try await play { _ in
