@@ -35,7 +35,6 @@ enum P2PCommand {
         configuration.policy = policy
         configuration.pubsub = PubSubConfiguration()
         configuration.multicastDNS = request.flag("mdns")
-        configuration.multicastDNS = request.flag("mdns")
         let node = try await Node(configuration, on: session.system)
         do { try await node.start() } catch {
             await node.close()
