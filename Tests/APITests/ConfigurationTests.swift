@@ -68,7 +68,7 @@ import WaggleStack
         #expect(other.network.chain == .max && other.place == .only && other.network.policy.algorithms.count == 4)
         for wrong in [
             "\"Chain\":0", "\"Chain\":-1", "\"Chain\":\"x\"", "\"Chain\":1,\"ChainChannel\":\"middle\"", "\"Chain\":1,\"AlgorithmPolicy\":[]",
-            "\"Chain\":1,\"AlgorithmPolicy\":[\"RSA\"]",
+            "\"Chain\":1,\"AlgorithmPolicy\":[\"RSA\"]", "\"Chain\":1,\"ChainChannel\":\"only\",\"Security\":\"classical\"",
         ] {
             #expect(throws: CommandError.self) { try NodeSettings.make(configuration("{\"Waggle\":{\(wrong)}}")) }
         }

@@ -88,6 +88,9 @@ package enum NodeSettings {
             let known = ChannelCatalog.ChainPlace.allCases.map(\.rawValue).joined(separator: ", ")
             throw CommandError("Waggle.ChainChannel: \(configuration.chainChannel) is not one of \(known)")
         }
+        if place == .only, configuration.securityPolicy == SecurityPolicy.classical.rawValue {
+            throw CommandError("Waggle.ChainChannel: only leaves no channel where Waggle.Security is classical")
+        }
         do {
             let policy = try configuration.algorithmPolicy.map { names throws(AlgorithmPolicy.Invalid) in try AlgorithmPolicy(names: names) }
             return ChainConfiguration(.init(chain: number, policy: policy ?? .standard), place: place)
