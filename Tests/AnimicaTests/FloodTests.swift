@@ -11,7 +11,8 @@ import WaggleSimulation
 @testable import WaggleStack
 
 /// A node under a flood of handshakes from one address, with a processor that the flood can keep busy (`ProcessorOptions`): 15 µs to take or
-/// refuse a connection, 10 µs for each event of a socket, 300 µs for each step of a handshake, which is what they take on the reference machine or more.
+/// refuse a connection, 10 µs for each event of a socket, 300 µs for each step of a handshake. The costs are assumed, not measured; the last is
+/// above that of the channels (`waggle-bench channel` shows a whole handshake of both sides at 300 to 600 µs).
 @Suite struct FloodTests {
     @Test func othersAreServedInTimeUnderAFloodFromOneAddress() throws {
         let outcome = try flood(seed: 1, lasting: .milliseconds(400), limits: SwarmLimits())
