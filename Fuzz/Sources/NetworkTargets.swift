@@ -161,4 +161,16 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
         precondition((message.protocols?.count ?? 0) <= IdentifyLimits.protocols)
         for frame in message.frames { _ = attempt { try message.merge(frame) } }
     }),
+    ("kademlia-message", { bytes in
+        guard let message = attempt({ try KademliaMessage(bytes) }) else { return }
+        precondition(message.contacts(providers: false).count <= KademliaLimits.closerPeers)
+        precondition(message.contacts(providers: true).count <= KademliaLimits.providerPeers)
+    }),
+    ("kademlia-request", { bytes in
+        guard let peer = attempt({ try PeerID("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N") }) else { return }
+        let responder = KademliaResponder(
+            peer: peer, configuration: KademliaConfiguration(prefix: "/fuzz", scope: .any), now: Instant(nanoseconds: 0))
+        var cutter = Cutter(bytes)
+        while let piece = cutter.next() { _ = responder.answer(piece, from: peer, at: KademliaKey(peer), now: WallTime(nanoseconds: 0)) }
+    }),
 ]

@@ -4,6 +4,7 @@ import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
 import WaggleRuntime
+import WaggleServices
 import WaggleStack
 
 /// A node with nothing but TCP, hybrid Noise, yamux and what the benchmark measures with.
@@ -70,8 +71,11 @@ enum BenchmarkPeer {
             if counted { configuration.limits.unlimitedRanges = [IPRange(.v4(0x7f00_0001), prefixLength: 32)] }
         }
         node.swarm.register(BenchmarkService(node.system))
+        let kademlia = Kademlia(KademliaConfiguration(prefix: "/bench", mode: .server, scope: .any))
+        node.swarm.register(kademlia)
         let addresses = try node.wait { try await node.swarm.listen(on: try Multiaddr(parsing: "/ip4/127.0.0.1/tcp/0")) }
         node.swarm.start()
+        try node.wait { try kademlia.learn((1...2000).map { KademliaBenchmark.contact($0) }) }
         guard let address = addresses.first else { return }
         FileHandle.standardOutput.write(Data("\(address)/p2p/\(node.swarm.localPeer)\n".utf8))
         while readLine() != nil {}

@@ -15,6 +15,7 @@ struct Benchmarks {
         ("bitswap", { try await BitswapBenchmark.run() }),
         ("gossip", { try await GossipBenchmark.run() }),
         ("store", { try StoreBenchmark.run() }),
+        ("kad", { try KademliaBenchmark.run() }),
     ]
 
     nonisolated static func main() async throws {

@@ -10,7 +10,9 @@ struct Scenarios {
     /// One line for each scenario.
     nonisolated static let all: [Scenario] = [
         GossipScenario.small, GossipScenario.large, GossipAttacks.scenario,
-        EchoScenario.scenario
+        EchoScenario.scenario,
+        KademliaNodesScenario.scenario,
+        KademliaLightScenarios.thousand, KademliaLightScenarios.tenThousand, KademliaLightScenarios.sybils, KademliaLightScenarios.manySybils,
     ]
 
     nonisolated static func main() {

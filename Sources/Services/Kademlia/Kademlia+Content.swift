@@ -53,7 +53,7 @@ extension KademliaCore {
         let place = KademliaKey(hash)
         keepOwn(place)
         let found = try await search(place, asking: KademliaMessage.encode(.findNode, key: hash.bytes)) { _, _ in true }
-        let told = await announce([hash], to: found.closest)
+        let told = await announce(hash, to: found.closest)
         guard told > 0 else { throw KademliaError.notStored }
         return told
     }
@@ -69,17 +69,13 @@ extension KademliaCore {
         recordsChanged()
     }
 
-    /// Tells each of `contacts` that this node has all of `hashes`; says how many records were sent.
-    func announce(_ hashes: [Multihash], to contacts: [KademliaContact]) async -> Int {
+    /// Tells each of `contacts` that this node has what `hash` names; says how many were told.
+    func announce(_ hash: Multihash, to contacts: [KademliaContact]) async -> Int {
         guard let swarm else { return 0 }
         let told = Array(configuration.scope.told(swarm.announcedAddresses).prefix(KademliaLimits.toldAddresses))
         // A record without an address would be ignored.
         guard !told.isEmpty else { return 0 }
         let own = KademliaMessage.encode(KademliaContact(peer: responder.peer, addresses: told))
-        var sent = 0
-        for hash in hashes {
-            sent += await spread(KademliaMessage.encode(providerOf: hash.bytes, own), to: contacts, expectsAnswer: false) { _ in true }
-        }
-        return sent
+        return await spread(KademliaMessage.encode(providerOf: hash.bytes, own), to: contacts, expectsAnswer: false) { _ in true }
     }
 }

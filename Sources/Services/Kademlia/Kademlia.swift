@@ -72,6 +72,12 @@ public final class Kademlia: Service, Sendable {
         }
     }
 
+    /// Puts peers into the table, as far as it has places for them, that are known from elsewhere to serve the protocol. On the home loop.
+    package func learn(_ contacts: [KademliaContact]) throws {
+        let core = try core
+        for contact in contacts { core.tell(.confirmed(contact, isConnected: false)) }
+    }
+
     /// Asks one peer whether it is there.
     public func ping(_ contact: KademliaContact) async throws {
         let core = try core

@@ -3,7 +3,7 @@ import WaggleCryptography
 import WaggleNetwork
 
 /// Keys whose places lie in a wanted part of the key space: requests carry keys, and a key's place is its hash, so they have to be tried out.
-enum KademliaAim {
+package enum KademliaAim {
     /// Bits of prefix that are aimed for at most: 2^14 hashes on average.
     private static let mostBits = 14
     /// Tries at most.
@@ -11,7 +11,7 @@ enum KademliaAim {
 
     /// A key in the form of a PeerID whose place shares its first `bits` with `place`, or nearly as many; of 32 bytes of `seed` comes what is random
     /// in it.
-    static func key(near place: KademliaKey, bits: Int, seed: Bytes) -> Bytes {
+    package static func key(near place: KademliaKey, bits: Int, seed: Bytes) -> Bytes {
         // A SHA2-256 multihash, as peers' ids are.
         var candidate: [UInt8] = [0x12, 0x20] + seed.prefix(32).array
         while candidate.count < 34 { candidate.append(0) }

@@ -25,6 +25,8 @@ final class KademliaCore: @unchecked Sendable {
     private var alarm: Alarm?
     private var isRunning = false
     private var hasJoined = false
+    /// When our own surroundings are searched next.
+    private var nextOwnLookup = Instant.distantFuture
     private var refreshes: [Int] = []
     private var isRefreshing = false
     private var lookups = 0
@@ -194,6 +196,10 @@ final class KademliaCore: @unchecked Sendable {
         guard isRunning else { return }
         tell(.tick)
         client.sweep(home.now)
+        if home.now >= nextOwnLookup {
+            nextOwnLookup = home.now + configuration.refreshInterval
+            spawn { [self] in await refresh(around: responder.own) }
+        }
         if home.now >= nextSave, archive != nil {
             nextSave = home.now + KademliaLimits.saveInterval
             spawn { [self] in await save(durable: false, withPeers: true) }
@@ -217,6 +223,7 @@ final class KademliaCore: @unchecked Sendable {
         spawn { [self] in
             // Some more may come at the same moment.
             do { try await home.sleep(until: home.now + .milliseconds(200)) } catch { return }
+            nextOwnLookup = home.now + configuration.refreshInterval
             await refresh(around: responder.own)
         }
     }
@@ -265,7 +272,7 @@ final class KademliaCore: @unchecked Sendable {
             }
             latency.record(home.now - begin)
             statistics.requests += 1
-            statistics.latency.record(home.now - begin)
+            statistics.latency.record(Double((home.now - begin).wholeNanoseconds) / 1e9)
             tell(.answered(contact.peer))
             return answer
         } catch {
@@ -274,6 +281,12 @@ final class KademliaCore: @unchecked Sendable {
             if !Task.isCancelled { tell(.failed(contact.peer)) }
             throw error
         }
+    }
+
+    /// Sends messages that ask for no answer to one peer, all over one stream.
+    func requestAll(_ messages: [Bytes], _ contact: KademliaContact, _ swarm: Swarm) async throws {
+        // The first shows whether the peer can be reached at all; the others then follow on the stream that is kept.
+        for message in messages { _ = try await request(message, contact, expectsAnswer: false, swarm) }
     }
 
     /// Runs `body` until `end` at the longest.
@@ -339,7 +352,9 @@ final class KademliaCore: @unchecked Sendable {
         for neighbour in neighbours where goesOn {
             let seed = Bytes(system.randomBytes(32))
             let key = KademliaAim.key(near: target.sibling(at: neighbour, rest: KademliaKey(hashing: seed)), bits: neighbour + 2, seed: seed)
-            let (around, _) = try await run(KademliaKey(hashing: key), KademliaMessage.encode(.findNode, key: key), swarm) { _, _ in true }
+            let (around, _) = try await run(
+                KademliaKey(hashing: key), KademliaMessage.encode(.findNode, key: key), avoiding: (target, neighbour), swarm
+            ) { _, _ in true }
             let fresh = around.closest.filter { known.insert($0.peer).inserted }
             found.closest += fresh
             found.requests += around.requests + fresh.count
@@ -361,10 +376,10 @@ final class KademliaCore: @unchecked Sendable {
     }
 
     private func run(
-        _ target: KademliaKey, _ message: Bytes, _ swarm: Swarm,
+        _ target: KademliaKey, _ message: Bytes, avoiding avoided: (place: KademliaKey, bits: Int)? = nil, _ swarm: Swarm,
         _ heard: (KademliaContact, KademliaMessage) async throws -> Bool
     ) async throws -> (Found, goesOn: Bool) {
-        let seeds = responder.state.withLock { $0.table.closest(to: target, count: configuration.k) }
+        let seeds = responder.state.withLock { $0.table.seeds(for: target, count: configuration.k, avoiding: avoided) }
         guard !seeds.isEmpty else { throw KademliaError.noPeers }
         var settings = LookupMachine.Settings(end: home.now + KademliaLimits.lookupTimeout)
         settings.k = configuration.k
@@ -372,6 +387,7 @@ final class KademliaCore: @unchecked Sendable {
         settings.beta = configuration.beta
         settings.paths = configuration.paths
         settings.patience = latency.patience
+        settings.avoided = avoided
         let run = LookupRun(LookupMachine(target: target, own: responder.own, settings: settings), asking: message, on: swarm, self)
         run.begin(seeds.map { LookupMachine.Candidate($0) })
         var goesOn = true
@@ -408,9 +424,19 @@ final class KademliaCore: @unchecked Sendable {
 
     // MARK: Keeping
 
+    /// A request was refused. What proves that the peer is none of ours counts against it.
     func misbehaved(_ peer: PeerID, _ violation: KademliaResponder.Violation) {
         log(.debug, "request refused", [LogField("peer", peer.short), LogField("reason", violation.rawValue)])
+        switch violation {
+        case .malformed: swarm?.reputation.report(peer, .malformedMessage)
+        // A record may have expired on its way, so one is nothing.
+        case .invalidRecord: swarm?.reputation.report(peer, KademliaCore.invalidRecord)
+        case .noKey, .foreignProvider, .outdatedRecord, .unknownNamespace, .quota: break
+        }
     }
+
+    /// A record that its namespace's rules refuse.
+    private static let invalidRecord = Offence("kad-invalid-record", weight: 1)
 
     /// Brings back what was written down; gives the peers that were in the table.
     private func restore() -> [KademliaContact] {

@@ -31,7 +31,7 @@ public struct KademliaKey: Hashable, Comparable, Sendable {
     /// The place of `bytes`: their SHA-256.
     public init(hashing bytes: Bytes) { self.init(SHA256.hash(bytes)) }
 
-    init(hashing bytes: UnsafeRawBufferPointer) { self.init(SHA256.hash(bytes)) }
+    package init(hashing bytes: UnsafeRawBufferPointer) { self.init(SHA256.hash(bytes)) }
 
     /// The place of a peer.
     public init(_ peer: PeerID) { self.init(SHA256.hash(peer.bytes)) }
@@ -40,7 +40,7 @@ public struct KademliaKey: Hashable, Comparable, Sendable {
     public init(_ hash: Multihash) { self.init(hash.withUnsafeBytes { SHA256.hash($0) }) }
 
     /// The distance between two places.
-    static func ^ (left: KademliaKey, right: KademliaKey) -> KademliaKey {
+    package static func ^ (left: KademliaKey, right: KademliaKey) -> KademliaKey {
         KademliaKey(left.first ^ right.first, left.second ^ right.second, left.third ^ right.third, left.fourth ^ right.fourth)
     }
 
@@ -64,7 +64,7 @@ public struct KademliaKey: Hashable, Comparable, Sendable {
 
     /// This place with the bit at `index` (0 is the most significant) turned over, and what follows it taken from `rest`: a place in the
     /// neighbouring part of the key space whose common prefix with this one has `index` bits.
-    func sibling(at index: Int, rest: KademliaKey) -> KademliaKey {
+    package func sibling(at index: Int, rest: KademliaKey) -> KademliaKey {
         func mask(_ word: Int) -> UInt64 {
             let bits = min(max(index - word * 64, 0), 64)
             return bits == 0 ? 0 : bits == 64 ? .max : ~(UInt64.max >> UInt64(bits))

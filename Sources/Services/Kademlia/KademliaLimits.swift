@@ -6,8 +6,8 @@ public enum KademliaLimits {
 
     /// Bytes of a request that is read. The largest that honest peers send is a PUT_VALUE; names take up to 10 KiB.
     public static let request = ByteCount.kibibytes(80)
-    /// Bytes of an answer that is read: providers of a popular key with all their addresses.
-    public static let response = ByteCount.kibibytes(512)
+    /// Bytes of an answer that is read: some thousand providers of a popular key with all their addresses.
+    public static let response = ByteCount.mebibytes(1)
     /// Bytes of a key: `/ipns/` and a PeerID, or a multihash, stay far below.
     public static let key = 256
     /// Bytes of a record's value.

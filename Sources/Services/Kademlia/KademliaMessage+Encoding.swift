@@ -6,18 +6,18 @@ extension KademliaMessage {
     private static let typeField = 1
     private static let keyField = 2
     private static let recordField = 3
-    static let closerField = 8
-    static let providerField = 9
+    package static let closerField = 8
+    package static let providerField = 9
 
     /// A message without peers: a request, or the answer to a ping.
-    static func encode(_ kind: Kind, key: Bytes = Bytes()) -> Bytes {
+    package static func encode(_ kind: Kind, key: Bytes = Bytes()) -> Bytes {
         var writer = ProtobufWriter(capacity: key.count + 16)
         begin(&writer, kind, key: key)
         return writer.finish()
     }
 
     /// A message with a record, as PUT_VALUE has it.
-    static func encode(_ kind: Kind, key: Bytes, value: Bytes) -> Bytes {
+    package static func encode(_ kind: Kind, key: Bytes, value: Bytes) -> Bytes {
         var writer = ProtobufWriter(capacity: 2 * key.count + value.count + 64)
         begin(&writer, kind, key: key)
         write(record: value, for: key, received: nil, &writer)
@@ -25,7 +25,7 @@ extension KademliaMessage {
     }
 
     /// ADD_PROVIDER of this node.
-    static func encode(providerOf key: Bytes, _ encodedPeer: Bytes) -> Bytes {
+    package static func encode(providerOf key: Bytes, _ encodedPeer: Bytes) -> Bytes {
         var writer = ProtobufWriter(capacity: key.count + encodedPeer.count + 32)
         begin(&writer, .addProvider, key: key)
         writer.write(providerField, encodedPeer)
@@ -33,7 +33,7 @@ extension KademliaMessage {
     }
 
     /// The fields in front. The type is written even where it is zero: readers of either version of protobuf take it.
-    static func begin(_ writer: inout ProtobufWriter, _ kind: Kind, key: Bytes) {
+    package static func begin(_ writer: inout ProtobufWriter, _ kind: Kind, key: Bytes) {
         writer.write(typeField, varint: UInt64(kind.rawValue))
         if !key.isEmpty { writer.write(keyField, key) }
     }
@@ -50,7 +50,7 @@ extension KademliaMessage {
     }
 
     /// A `Peer { bytes id = 1; repeated bytes addrs = 2; ConnectionType connection = 3; }` without its connection, which `write(peer:)` adds.
-    static func encode(_ contact: KademliaContact) -> Bytes {
+    package static func encode(_ contact: KademliaContact) -> Bytes {
         let told = contact.addresses.prefix(KademliaLimits.toldAddresses)
         var size = ProtobufWriter.size(1, count: contact.peer.bytes.count)
         for address in told { size += ProtobufWriter.size(2, count: address.bytes.count) }
@@ -61,7 +61,7 @@ extension KademliaMessage {
     }
 
     /// One peer of an answer, from its encoding.
-    static func write(peer encoded: Bytes, isConnected: Bool, field: Int, _ writer: inout ProtobufWriter) {
+    package static func write(peer encoded: Bytes, isConnected: Bool, field: Int, _ writer: inout ProtobufWriter) {
         writer.begin(field, count: encoded.count + (isConnected ? 2 : 0))
         writer.raw(encoded)
         // NOT_CONNECTED is 0 and need not be said; CONNECTED is 1.

@@ -7,8 +7,8 @@ import WaggleNetwork
 /// Wire: protobuf `Message { MessageType type = 1; bytes key = 2; Record record = 3; repeated Peer closerPeers = 8; repeated Peer
 /// providerPeers = 9; int32 clusterLevelRaw = 10; }`, behind an unsigned varint of its length. Spec: libp2p kad-dht, section "RPC messages".
 /// Reading takes at most two allocations, whatever is in it; peers and addresses beyond the limits are left out.
-struct KademliaMessage: Sendable {
-    enum Kind: UInt8, Sendable {
+package struct KademliaMessage: Sendable {
+    package enum Kind: UInt8, Sendable {
         case putValue = 0
         case getValue = 1
         case addProvider = 2
@@ -41,7 +41,7 @@ struct KademliaMessage: Sendable {
     }
 
     let bytes: Bytes
-    private(set) var kind = Kind.putValue
+    package private(set) var kind = Kind.putValue
     private var keyWindow = Window(0..<0)
     private var recordKey: Window?
     private var recordValue: Window?
@@ -50,7 +50,7 @@ struct KademliaMessage: Sendable {
     private(set) var addresses: [Window] = []
 
     /// What `bytes` say. Throws on what is not such a message, and on a key or value beyond the limits.
-    init(_ bytes: Bytes) throws(ProtobufError) {
+    package init(_ bytes: Bytes) throws(ProtobufError) {
         self.bytes = bytes
         var closer = 0
         var providers = 0
@@ -116,7 +116,7 @@ struct KademliaMessage: Sendable {
 
     // MARK: What it says
 
-    var key: Bytes { bytes[keyWindow.range] }
+    package var key: Bytes { bytes[keyWindow.range] }
 
     /// The key, for hashing without a count of references.
     func withKey<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
@@ -132,7 +132,7 @@ struct KademliaMessage: Sendable {
     }
 
     /// Peers that are named; those whose id is none, or who have no usable address, too, with what is usable of them.
-    func contacts(providers: Bool) -> [KademliaContact] {
+    package func contacts(providers: Bool) -> [KademliaContact] {
         var contacts: [KademliaContact] = []
         contacts.reserveCapacity(peers.count)
         for row in peers where row.isProvider == providers {

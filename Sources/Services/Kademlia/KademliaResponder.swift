@@ -6,17 +6,17 @@ import WaggleNetwork
 /// Answers requests: decodes one, looks at the table and the records, encodes the answer. Synchronous, and safe from any thread.
 ///
 /// Knows no streams and no swarm, so that simulations of many thousand nodes run this very code.
-final class KademliaResponder: Sendable {
-    struct State: Sendable {
-        var table: RoutingTableMachine
-        var providers: ProviderTable
+package final class KademliaResponder: Sendable {
+    package struct State: Sendable {
+        package var table: RoutingTableMachine
+        package var providers: ProviderTable
         var values: ValueTable
         /// Who we are, as it is told to others.
-        var encodedSelf: Bytes
+        package var encodedSelf: Bytes
         var counters = KademliaCounters()
     }
 
-    enum Answer {
+    package enum Answer {
         case reply(Bytes)
         /// A record was kept. ADD_PROVIDER asks for no reply.
         case stored(reply: Bytes?)
@@ -24,7 +24,7 @@ final class KademliaResponder: Sendable {
         case refused(Violation)
     }
 
-    enum Violation: String, Error {
+    package enum Violation: String, Error {
         case malformed
         case noKey
         case foreignProvider
@@ -34,14 +34,14 @@ final class KademliaResponder: Sendable {
         case quota
     }
 
-    let peer: PeerID
-    let own: KademliaKey
+    package let peer: PeerID
+    package let own: KademliaKey
     let k: Int
     let scope: KademliaScope
     let validators: [String: any RecordValidator]
-    let state: Mutex<State>
+    package let state: Mutex<State>
 
-    init(peer: PeerID, configuration: KademliaConfiguration, now: Instant) {
+    package init(peer: PeerID, configuration: KademliaConfiguration, now: Instant) {
         self.peer = peer
         own = KademliaKey(peer)
         k = configuration.k
@@ -60,7 +60,7 @@ final class KademliaResponder: Sendable {
     /// The answer to one request of `sender`.
     ///
     /// `connected` gives the contact of a peer that we are connected with but that is no server: FIND_NODE names it, too.
-    func answer(
+    package func answer(
         _ request: Bytes, from sender: PeerID, at senderKey: KademliaKey, now: WallTime, connected: (PeerID) -> KademliaContact? = { _ in nil }
     ) -> Answer {
         let message: KademliaMessage

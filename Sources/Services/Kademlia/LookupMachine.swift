@@ -13,10 +13,10 @@ import WaggleNetwork
 ///     heard ──ask──▶ asked ──patience──▶ slow
 ///                      │ answer            │ answer
 ///                      ├──────▶ answered ◀─┘          any ──failed──▶ failed
-struct LookupMachine: Machine {
-    typealias Failure = Never
+package struct LookupMachine: Machine {
+    package typealias Failure = Never
 
-    struct Settings: Sendable {
+    package struct Settings: Sendable {
         /// Peers that are searched for.
         var k = 20
         /// Requests at once.
@@ -25,15 +25,19 @@ struct LookupMachine: Machine {
         var beta = 3
         var paths = 3
         /// After this a peer counts as slow.
-        var patience = Duration.seconds(2)
+        package var patience = Duration.seconds(2)
         var requests = KademliaLimits.requestsPerLookup
         var groupLimit = KademliaLimits.groupPerLookup
-        var end: Instant
+        package var end: Instant
+        /// Peers whose places share more than so many bits with this one are left out: a crowd that the search is to get around.
+        package var avoided: (place: KademliaKey, bits: Int)?
+
+        package init(end: Instant) { self.end = end }
     }
 
-    struct Candidate: Sendable {
-        let key: KademliaKey
-        private(set) var contact: KademliaContact
+    package struct Candidate: Sendable {
+        package let key: KademliaKey
+        package private(set) var contact: KademliaContact
         let group: IPGroup?
 
         mutating func merge(_ addresses: [Multiaddr]) {
@@ -42,7 +46,7 @@ struct LookupMachine: Machine {
             }
         }
 
-        init(_ contact: KademliaContact) {
+        package init(_ contact: KademliaContact) {
             self.init(contact, key: KademliaKey(contact.peer), group: IPGroup(contact.addresses))
         }
 
@@ -53,7 +57,7 @@ struct LookupMachine: Machine {
         }
     }
 
-    enum Input {
+    package enum Input {
         /// The peers to begin with.
         case begin([Candidate])
         /// The peer with this number answered and told of these.
@@ -64,7 +68,7 @@ struct LookupMachine: Machine {
         case tick
     }
 
-    enum Output {
+    package enum Output {
         /// Ask this peer; `answered` or `failed` with its number must follow.
         case ask(Int, KademliaContact)
         /// The search is over; late answers are of no use any more.
@@ -101,16 +105,20 @@ struct LookupMachine: Machine {
     private let own: KademliaKey
     private var entries: [Entry] = []
     private var numbers: [KademliaKey: Int32] = [:]
+    /// All entries, the closest first.
+    private var order: [Int32] = []
+    /// Those that were asked and are waited for.
+    private var pending: [Int32] = []
     private var paths: [Path]
     private var follows = false
     private var inFlight = 0
-    private(set) var requests = 0
+    package private(set) var requests = 0
     private var answers = 0
-    private(set) var isOver = false
+    package private(set) var isOver = false
     private var outputs = Deque<Output>()
 
     /// `own` is never asked.
-    init(target: KademliaKey, own: KademliaKey, settings: Settings) {
+    package init(target: KademliaKey, own: KademliaKey, settings: Settings) {
         self.target = target
         self.own = own
         self.settings = settings
@@ -119,7 +127,7 @@ struct LookupMachine: Machine {
 
     // MARK: Machine
 
-    mutating func handle(_ input: consuming Input, at now: Instant) {
+    package mutating func handle(_ input: consuming Input, at now: Instant) {
         guard !isOver else { return }
         switch input {
         case .begin(let seeds):
@@ -133,21 +141,21 @@ struct LookupMachine: Machine {
         case .stop: return finish()
         case .tick:
             if now >= settings.end { return finish() }
-            for number in entries.indices {
-                guard case .asked(let since) = entries[number].state, now - since >= settings.patience else { continue }
-                _ = settle(number, as: .slow)
+            for number in pending {
+                guard case .asked(let since) = entries[Int(number)].state, now - since >= settings.patience else { continue }
+                _ = settle(Int(number), as: .slow)
             }
         }
         advance(now)
     }
 
-    mutating func next() -> Output? { outputs.popFirst() }
+    package mutating func next() -> Output? { outputs.popFirst() }
 
-    var deadline: Instant? {
+    package var deadline: Instant? {
         guard !isOver else { return nil }
         var earliest = settings.end
-        for entry in entries {
-            if case .asked(let since) = entry.state { earliest = min(earliest, since + settings.patience) }
+        for number in pending {
+            if case .asked(let since) = entries[Int(number)].state { earliest = min(earliest, since + settings.patience) }
         }
         return earliest
     }
@@ -155,11 +163,12 @@ struct LookupMachine: Machine {
     // MARK: Results
 
     /// The closest peers that answered, the closest first.
-    var closest: [Candidate] {
-        let answered = entries.filter { $0.state == .answered }.sorted { $0.distance < $1.distance }
+    package var closest: [Candidate] {
         var result: [Candidate] = []
         var groups: [IPGroup: Int] = [:]
-        for entry in answered where result.count < settings.k {
+        for number in order where result.count < settings.k {
+            let entry = entries[Int(number)]
+            guard entry.state == .answered else { continue }
             if let group = entry.candidate.group {
                 guard groups[group, default: 0] < settings.groupLimit else { continue }
                 groups[group, default: 0] += 1
@@ -170,7 +179,7 @@ struct LookupMachine: Machine {
     }
 
     /// Steps that led to the closest peer that answered.
-    var hops: Int { entries.filter { $0.state == .answered }.min { $0.distance < $1.distance }?.hops ?? 0 }
+    package var hops: Int { entries.filter { $0.state == .answered }.min { $0.distance < $1.distance }?.hops ?? 0 }
 
     /// Every peer that was heard of, answered or not.
     func contact(of key: KademliaKey) -> KademliaContact? { numbers[key].map { entries[Int($0)].candidate.contact } }
@@ -179,6 +188,7 @@ struct LookupMachine: Machine {
 
     private mutating func learn(_ candidate: Candidate, hops: Int, path: Int) {
         guard candidate.key != own else { return }
+        if let avoided = settings.avoided, candidate.key.commonPrefix(with: avoided.place) > avoided.bits { return }
         let number: Int32
         if let known = numbers[candidate.key] {
             number = known
@@ -189,19 +199,25 @@ struct LookupMachine: Machine {
             number = Int32(truncatingIfNeeded: entries.count)
             numbers[candidate.key] = number
             entries.append(Entry(candidate: candidate, distance: candidate.key ^ target, hops: hops))
+            order.insert(number, at: place(of: number, in: order))
         }
         guard path >= 0 else { return }
-        let distance = entries[Int(number)].distance
-        // Where it belongs, by halving.
-        var (low, high) = (0, paths[path].known.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if entries[Int(paths[path].known[middle])].distance < distance { low = middle + 1 } else { high = middle }
-        }
+        let low = place(of: number, in: paths[path].known)
         if low < paths[path].known.count, paths[path].known[low] == number { return }
         paths[path].known.insert(number, at: low)
         if paths[path].known.count > KademliaLimits.candidatesPerPath { paths[path].known.removeLast() }
         paths[path].isDone = false
+    }
+
+    /// Where an entry belongs in a list that is sorted by distance, by halving.
+    private func place(of number: Int32, in list: [Int32]) -> Int {
+        let distance = entries[Int(number)].distance
+        var (low, high) = (0, list.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[Int(list[middle])].distance < distance { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 
     /// Says whether there was something to settle.
@@ -210,6 +226,7 @@ struct LookupMachine: Machine {
         switch entries[number].state {
         case .asked:
             inFlight -= 1
+            pending.removeAll { $0 == Int32(truncatingIfNeeded: number) }
             let path = entries[number].path
             if path >= 0 { paths[path].inFlight -= 1 }
         case .slow: if state == .slow { return false }
@@ -226,6 +243,7 @@ struct LookupMachine: Machine {
         paths[path].inFlight += 1
         inFlight += 1
         requests += 1
+        pending.append(Int32(truncatingIfNeeded: number))
         outputs.append(.ask(number, entries[number].candidate.contact))
     }
 
@@ -281,7 +299,7 @@ struct LookupMachine: Machine {
         var counted = 0
         var waits = false
         var groups: [IPGroup: Int] = [:]
-        for number in entries.indices.sorted(by: { entries[$0].distance < entries[$1].distance }) {
+        for number in order.lazy.map({ Int($0) }) {
             guard counted < settings.k else { break }
             let state = entries[number].state
             if state == .failed || state == .slow { continue }

@@ -5,7 +5,9 @@ import WaggleBase
 ///
 /// With N peers at random places the k-th closest to a place has the distance 2^256 · k / (N + 1) on average, so each search gives an estimate,
 /// whose median an attacker cannot move who sits around one key. (Cf. Sridhar et al., "Content Censorship in the InterPlanetary File System".)
-struct NetworkSize {
+package struct NetworkSize {
+    package init() {}
+
     private var samples: [Double] = []
     private var next = 0
 
@@ -15,7 +17,7 @@ struct NetworkSize {
     private static let enough = 3
 
     /// A search for a random place ended with these, the closest first.
-    mutating func record(_ found: [KademliaKey], around target: KademliaKey) {
+    package mutating func record(_ found: [KademliaKey], around target: KademliaKey) {
         guard found.count >= 4, let last = found.last else { return }
         let share = NetworkSize.share(last ^ target)
         guard share > 0 else { return }
@@ -25,7 +27,7 @@ struct NetworkSize {
     }
 
     /// The median of the samples; nil while they are too few.
-    var estimate: Double? {
+    package var estimate: Double? {
         guard samples.count >= NetworkSize.enough else { return nil }
         return samples.sorted()[samples.count / 2]
     }
@@ -35,7 +37,7 @@ struct NetworkSize {
 
     /// The lengths of prefixes at which to turn off from `target` and search besides, when the peers found there lie much closer together than `size` peers would: the neighbouring
     /// parts of the key space that together hold the peers which would be the closest if the crowd were not there. Empty when all is well.
-    static func neighbours(of target: KademliaKey, found: [KademliaKey], k: Int, size: Double) -> [Int] {
+    package static func neighbours(of target: KademliaKey, found: [KademliaKey], k: Int, size: Double) -> [Int] {
         guard found.count >= k, let last = found.last, size > Double(2 * k) else { return [] }
         let expected = Double(k) / (size + 1)
         // The distance of the k-th of N random peers is less than a third of its mean once in 10^5 searches for k = 20.

@@ -6,7 +6,7 @@ import WaggleNetwork
 ///
 /// Keyed by place, so that a record takes little and its length is fixed. When the table is full, the records farthest from our own place go:
 /// others are closer to them and have them, and an attacker would have to find keys near us to push out others.
-struct ProviderTable {
+package struct ProviderTable {
     struct Record: Equatable {
         let provider: UInt32
         /// Seconds since 1970.
@@ -21,7 +21,7 @@ struct ProviderTable {
         var records = 0
     }
 
-    enum Refusal: Error {
+    package enum Refusal: Error {
         case quota
         case full
     }
@@ -44,12 +44,12 @@ struct ProviderTable {
     private var numbers: [PeerID: UInt32] = [:]
     /// The farthest distance that is taken while the table is nearly full.
     private var horizon = UInt64.max
-    private(set) var count = 0
+    package private(set) var count = 0
     private(set) var changes: [Change] = []
     /// Whether changes are kept at all.
     var keepsChanges = false
 
-    init(
+    package init(
         own: KademliaKey, limit: Int = KademliaLimits.providerRecords, limitPerProvider: Int = KademliaLimits.recordsPerProvider,
         validity: Duration = KademliaLimits.validity
     ) {
@@ -63,7 +63,7 @@ struct ProviderTable {
     var keyCount: Int { rows.count }
 
     /// Remembers that the peer of `contact` provides what lies at `key`.
-    mutating func add(_ contact: KademliaContact, for key: KademliaKey, at now: WallTime) throws(Refusal) {
+    package mutating func add(_ contact: KademliaContact, for key: KademliaKey, at now: WallTime) throws(Refusal) {
         try insert(contact.peer, contact.addresses, key, expires: ProviderTable.seconds(now + validity), now)
         if keepsChanges { changes.append(.record(key, contact.peer, expires: ProviderTable.seconds(now + validity))) }
     }
@@ -113,7 +113,7 @@ struct ProviderTable {
         }
     }
 
-    func contacts(of key: KademliaKey, at now: WallTime) -> [KademliaContact] {
+    package func contacts(of key: KademliaKey, at now: WallTime) -> [KademliaContact] {
         guard let records = rows[key] else { return [] }
         let seconds = ProviderTable.seconds(now)
         return records.filter { $0.expires > seconds }.compactMap { providers[Int($0.provider)]?.contact }

@@ -7,10 +7,10 @@ import WaggleNetwork
 /// One bucket for each length of common prefix with our own place, up to `k` peers in each. A full bucket takes a new peer only when one of the
 /// old ones is gone: the peer that was silent longest is checked, and stays when it answers, because who was there for long will be there
 /// tomorrow (Kademlia, section 2.2). New peers wait meanwhile. One IP group gets few places in a bucket and in the table.
-struct RoutingTableMachine: Machine {
-    typealias Failure = Never
+package struct RoutingTableMachine: Machine {
+    package typealias Failure = Never
 
-    enum Input {
+    package enum Input {
         /// The peer serves the protocol and proved who it is.
         case confirmed(KademliaContact, isConnected: Bool)
         /// It answered a request.
@@ -26,7 +26,7 @@ struct RoutingTableMachine: Machine {
         case tick
     }
 
-    enum Output: Equatable {
+    package enum Output: Equatable {
         /// Ask whether this peer is still there; `answered` or `failed` must follow.
         case check(PeerID)
         /// Search for a random place of this bucket; `refreshed` must follow.
@@ -35,17 +35,19 @@ struct RoutingTableMachine: Machine {
         case removed(PeerID)
     }
 
-    struct Settings: Sendable {
+    package struct Settings: Sendable {
         var k = 20
         /// Between two searches through a bucket, and after which a silent peer is checked. As go-libp2p.
         var refreshInterval = Duration.seconds(600)
         var groupPerTable = KademliaLimits.groupPerTable
         var groupPerBucket = KademliaLimits.groupPerBucket
+
+        package init() {}
     }
 
-    struct Row {
-        let key: KademliaKey
-        var contact: KademliaContact
+    package struct Row {
+        package let key: KademliaKey
+        package var contact: KademliaContact
         /// As it is told to others.
         var encoded: Bytes
         var group: IPGroup?
@@ -68,13 +70,13 @@ struct RoutingTableMachine: Machine {
     let own: KademliaKey
     let settings: Settings
     private(set) var buckets: [Bucket] = []
-    private(set) var count = 0
+    package private(set) var count = 0
     private var groups: [IPGroup: Int] = [:]
     private var outputs = Deque<Output>()
     private var nextTick: Instant
     private var checking = 0
 
-    init(own: KademliaKey, settings: Settings = Settings(), now: Instant) {
+    package init(own: KademliaKey, settings: Settings = Settings(), now: Instant) {
         self.own = own
         self.settings = settings
         nextTick = now
@@ -82,7 +84,7 @@ struct RoutingTableMachine: Machine {
 
     // MARK: Machine
 
-    mutating func handle(_ input: consuming Input, at now: Instant) {
+    package mutating func handle(_ input: consuming Input, at now: Instant) {
         switch input {
         case .confirmed(let contact, let isConnected): confirm(contact, isConnected, now)
         case .answered(let peer):
@@ -104,9 +106,9 @@ struct RoutingTableMachine: Machine {
         }
     }
 
-    mutating func next() -> Output? { outputs.popFirst() }
+    package mutating func next() -> Output? { outputs.popFirst() }
 
-    var deadline: Instant? { nextTick }
+    package var deadline: Instant? { nextTick }
 
     // MARK: Questions
 
@@ -118,7 +120,7 @@ struct RoutingTableMachine: Machine {
     }
 
     /// All peers, bucket by bucket.
-    var rows: [Row] { buckets.flatMap(\.rows) }
+    package var rows: [Row] { buckets.flatMap(\.rows) }
 
     /// Calls `body` with the peers closest to `target`, the closest first, at most `count` of them, without that at `excluded`.
     ///
@@ -142,10 +144,20 @@ struct RoutingTableMachine: Machine {
     }
 
     /// The peers closest to `target`.
-    func closest(to target: KademliaKey, count: Int, excluding excluded: KademliaKey? = nil) -> [KademliaContact] {
+    package func closest(to target: KademliaKey, count: Int, excluding excluded: KademliaKey? = nil) -> [KademliaContact] {
         var contacts: [KademliaContact] = []
         contacts.reserveCapacity(count)
         closest(to: target, count: count, excluding: excluded) { contacts.append($0.contact) }
+        return contacts
+    }
+
+    /// The peers to begin a search with, without those that share more than so many bits with the avoided place.
+    package func seeds(for target: KademliaKey, count: Int, avoiding avoided: (place: KademliaKey, bits: Int)?) -> [KademliaContact] {
+        guard let avoided else { return closest(to: target, count: count) }
+        var contacts: [KademliaContact] = []
+        closest(to: target, count: self.count) { row in
+            if contacts.count < count, row.key.commonPrefix(with: avoided.place) <= avoided.bits { contacts.append(row.contact) }
+        }
         return contacts
     }
 
@@ -195,7 +207,7 @@ struct RoutingTableMachine: Machine {
 
     /// How many peers the network has, as far as the table shows: a full bucket holds `k` of the peers with its prefix, and the buckets behind
     /// the last full one hold all of theirs.
-    var estimatedNetworkSize: Double {
+    package var estimatedNetworkSize: Double {
         guard let lastFull = buckets.lastIndex(where: { $0.rows.count >= settings.k }) else { return Double(count + 1) }
         let behind = buckets[(lastFull + 1)...].reduce(1) { $0 + $1.rows.count }
         return Double(behind) * Double(sign: .plus, exponent: lastFull + 1, significand: 1)

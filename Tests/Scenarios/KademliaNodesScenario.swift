@@ -1,0 +1,99 @@
+import Synchronization
+import WaggleAssembly
+import WaggleBase
+import WaggleCryptography
+import WaggleFormats
+import WaggleNetwork
+import WaggleServices
+import WaggleSimulation
+
+/// Whole nodes with hash tables: TCP, negotiation, yamux, identify, swarm limits and the address book are all there; only the channel is plain.
+enum KademliaNodesScenario {
+    static let scenario = Scenario(
+        name: "kad-nodes", summary: "searches among whole nodes find what is there, with 20 % dead and churn (standard: 60; --nodes 1000)", run: run)
+
+    private struct Member: Sendable {
+        let name: String
+        let node: Node
+        let kademlia: Kademlia
+
+        var contact: Multiaddr { node.listenAddresses[0].with(peer: node.peer) }
+    }
+
+    private static func member(_ world: World, _ number: Int, _ ip: UInt32) async throws -> Member {
+        let name = "kad\(number)"
+        let node = try await world.plainNode(name, addresses: [.v4(ip)]) { configuration in
+            configuration.idleTimeout = .seconds(30)
+            configuration.trimming.highWater = 64
+            configuration.trimming.lowWater = 48
+        }
+        let kademlia = Kademlia(.wide())
+        node.add(kademlia)
+        return Member(name: name, node: node, kademlia: kademlia)
+    }
+
+    private static func run(_ options: ScenarioOptions) throws {
+        let count = options.nodes ?? 60
+        let searches = min(200, count)
+        var settings = WorldOptions()
+        settings.tinySegmentEvery = 0
+        settings.segmentSize = 16_384...16_384
+        settings.link = LinkOptions(latency: .milliseconds(40), jitter: .milliseconds(30))
+        let world = World(seed: options.seed, options: settings)
+        let (found, exact, hops) = try world.run { () async throws -> (Int, Int, Double) in
+            var random = SeededRandom(seed: options.seed)
+            var members: [Member] = []
+            var next = 0
+            func join() async throws {
+                // Spread over the whole address space, so that neighbours in one /16 are as rare as in the Internet.
+                var ip: UInt32 = 0
+                repeat { ip = UInt32.random(in: 0x0100_0000..<0xdf00_0000, using: &random) } while IPAddress.v4(ip).isPrivate
+                let newcomer = try await member(world, next, ip)
+                next += 1
+                try await newcomer.node.start()
+                if let other = members.randomElement(using: &random) { _ = try? await newcomer.node.connect(other.contact) }
+                members.append(newcomer)
+            }
+            for _ in 0..<count { try await join() }
+            try await world.sleep(for: .seconds(60))
+            // A fifth loses its power.
+            members.shuffle(using: &random)
+            for member in members.prefix(count / 5) { world.host(member.name).crash() }
+            members.removeFirst(count / 5)
+            var found = 0
+            var exact = 0
+            for number in 0..<searches {
+                if number % 10 == 0 {
+                    let gone = members.remove(at: Int.random(in: 0..<members.count, using: &random))
+                    world.host(gone.name).crash()
+                    try await join()
+                }
+                let provider = members[Int.random(in: 0..<members.count, using: &random)]
+                let seeker = members[Int.random(in: 0..<members.count, using: &random)]
+                let cid = try SHA256.hash(Bytes(utf8: "content \(number)")).withUnsafeBytes { try CID(codec: .raw, sha256: $0) }
+                do { try await provider.kademlia.provide(cid) } catch { continue }
+                let isFound = Mutex(false)
+                try await seeker.kademlia.findProviders(of: cid) { candidate in
+                    if candidate.peer == provider.node.peer { isFound.withLock { $0 = true } }
+                    return candidate.peer != provider.node.peer
+                }
+                if isFound.withLock({ $0 }) { found += 1 }
+                let target = members[Int.random(in: 0..<members.count, using: &random)]
+                if target.node.peer == seeker.node.peer { exact += 1 } else {
+                    let closest = try await seeker.kademlia.closestPeers(to: target.node.peer.bytes)
+                    if closest.first?.peer == target.node.peer { exact += 1 }
+                }
+            }
+            var steps = 0.0
+            for member in members.prefix(100) { steps += Double(await member.kademlia.snapshot().peers) }
+            return (found, exact, steps / Double(min(members.count, 100)))
+        }
+        figure("nodes", "\(count), of which \(count / 5) die without a word")
+        figure("virtual time", "\(world.elapsed)")
+        figure("peers in a table, on average", decimals(hops))
+        figure("providers found", "\(found) of \(searches)")
+        figure("the very closest node found", "\(exact) of \(searches)")
+        try claim(found * 1000 >= searches * 999, "\(found) of \(searches) providers were found: less than 99.9 %")
+        try claim(exact * 1000 >= searches * 999, "\(exact) of \(searches) searches ended at the closest node: less than 99.9 %")
+    }
+}
