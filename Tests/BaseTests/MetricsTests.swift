@@ -20,6 +20,23 @@ import Testing
                 """)
     }
 
+    @Test func whatHasNoNumbersYetIsNamed() {
+        var report = MetricReport()
+        report.declare("a_total", "A.", .counter)
+        report.declare("a_total", "A.", .gauge)
+        #expect(report.text == "# HELP a_total A.\n# TYPE a_total counter\n" && report.value("a_total") == nil)
+        report.counter("a_total", "A.", 1)
+        #expect(report.value("a_total") == 1)
+    }
+
+    @Test func queuesTellLengthAndLimit() {
+        var report = MetricReport()
+        report.queue("dials", length: 9, limit: 10)
+        report.queue("streams", length: 8, limit: 10)
+        #expect(report.queues.map(\.isNearlyFull) == [true, false])
+        #expect(report.value("waggle_queue_length", ["queue": "dials"]) == 9 && report.value("waggle_queue_limit", ["queue": "streams"]) == 10)
+    }
+
     @Test func sameSeriesAddsUp() {
         var report = MetricReport()
         report.counter("a_total", "A.", 3, ["x": "1", "y": "2"])

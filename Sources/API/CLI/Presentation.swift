@@ -84,7 +84,8 @@ package final class ProgressBar: @unchecked Sendable {
 
     private func draw() {
         let seconds = max(1e-9, Double((loop.now - started).wholeNanoseconds) / 1e9)
-        let rate = Double(done) / seconds
+        // The first moments say nothing about the speed.
+        let rate = seconds < 0.3 ? 0 : Double(done) / seconds
         var text = "\(label)\(ByteSize.human(done))"
         if let total, total > 0 {
             let share = min(1, Double(done) / Double(total))
@@ -97,7 +98,7 @@ package final class ProgressBar: @unchecked Sendable {
         } else {
             text += "  \(ByteSize.human(UInt64(rate)))/s"
         }
-        console.writeError("\r\u{1b}[2K" + text)
+        console.writeError("\r\u{1b}[2K" + DisplayWidth.prefix(text, columns: max(1, console.width - 1)))
         shown = true
     }
 

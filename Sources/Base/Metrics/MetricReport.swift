@@ -69,6 +69,9 @@ public struct MetricReport: Sendable {
         add(name, help, .histogram, .histogram(value), labels)
     }
 
+    /// Names something that has no numbers yet, so that those who look for it know that it is not misspelled.
+    public mutating func declare(_ name: String, _ help: String, _ kind: Kind) { _ = index(name, help, kind) }
+
     /// A queue or table with a bound: its length and its limit, in what it counts. The node's health looks at these.
     public mutating func queue(_ name: String, length: Int, limit: Int) {
         queues.append(Queue(name: name, length: length, limit: limit))
@@ -97,17 +100,17 @@ public struct MetricReport: Sendable {
 
     // MARK: Adding
 
+    /// The place of a family, made when it is new; nil for a name that is none or belongs to another kind.
+    private mutating func index(_ name: String, _ help: String, _ kind: Kind) -> Int? {
+        if let known = indices[name] { return families[known].kind == kind ? known : nil }
+        guard PrometheusText.isName(name) else { return nil }
+        indices[name] = families.count
+        families.append(Family(name: name, help: help, kind: kind))
+        return families.count - 1
+    }
+
     private mutating func add(_ name: String, _ help: String, _ kind: Kind, _ value: Value, _ labels: KeyValuePairs<String, String>) {
-        let index: Int
-        if let known = indices[name] {
-            guard families[known].kind == kind else { return }
-            index = known
-        } else {
-            guard PrometheusText.isName(name) else { return }
-            index = families.count
-            indices[name] = index
-            families.append(Family(name: name, help: help, kind: kind))
-        }
+        guard let index = index(name, help, kind) else { return }
         families[index].add(PrometheusText.labels(labels), value, overflow: PrometheusText.labels(labels, replacing: MetricReport.others))
     }
 }

@@ -203,6 +203,7 @@ public final class Reputation: Sendable {
         report.gauge("p2p_peers", "Peers by state.", banned, ["state": "banned"])
         report.counter("waggle_reputation_sentences_total", "Cool-downs and bans.", sentences.cooled, ["kind": "cool-down"])
         report.counter("waggle_reputation_sentences_total", "Cool-downs and bans.", sentences.banned, ["kind": "ban"])
+        report.declare("waggle_reputation_offences_total", "Proven misbehaviour of peers.", .counter)
         for (name, count) in counts.sorted(by: { $0.key < $1.key }) {
             report.counter("waggle_reputation_offences_total", "Proven misbehaviour of peers.", count, ["offence": name])
         }

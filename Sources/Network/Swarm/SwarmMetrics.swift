@@ -93,6 +93,10 @@ final class SwarmMetrics: Sendable {
     /// Adds everything; `live` are the bytes of the open connections.
     func report(to report: inout MetricReport, live: (received: UInt64, sent: UInt64)) {
         let counts = counts.withLock { $0 }
+        report.declare("libp2p_swarm_connections_opened_total", "Connections opened.", .counter)
+        report.declare("libp2p_swarm_connections_closed_total", "Connections closed.", .counter)
+        report.declare("libp2p_swarm_dial_errors_total", "Dials of single addresses that failed.", .counter)
+        report.declare("libp2p_swarm_dial_latency_seconds", "How long dials of single addresses took, handshake included.", .histogram)
         for (kind, count) in counts.opened.sorted(by: { $0.key.order < $1.key.order }) {
             report.counter("libp2p_swarm_connections_opened_total", "Connections opened.", count, kind.labels)
         }
@@ -110,6 +114,8 @@ final class SwarmMetrics: Sendable {
         report.histogram("libp2p_swarm_connection_duration_seconds", "How long closed connections stood.", counts.duration)
         report.histogram(
             "libp2p_swarm_handshake_latency_seconds", "How long handshakes of inbound connections took.", counts.handshakeLatency)
+        // An attack shall be seen as a step from 0.
+        report.counter("libp2p_swarm_handshake_errors_total", "Inbound handshakes that failed.", 0, ["error": "downgraded"])
         for (error, count) in counts.handshakeErrors.sorted(by: { $0.key < $1.key }) {
             report.counter("libp2p_swarm_handshake_errors_total", "Inbound handshakes that failed.", count, ["error": error])
         }
