@@ -17,12 +17,15 @@ public struct NodeRouting: Sendable {
     /// Tells others what this node has; nil where nothing is announced, or nobody is to be told.
     public let announcer: Announcer?
 
-    /// Makes the routers; `join` makes services of them.
-    init(_ type: RoutingType, _ configuration: RoutingConfiguration, repository: Repository, on system: any System) throws {
+    /// Makes the routers; `join` makes services of them. `neighbours` are asked for records besides the hash tables.
+    init(
+        _ type: RoutingType, _ configuration: RoutingConfiguration, neighbours: (any ValueRouting)? = nil, repository: Repository, on system: any System
+    ) throws {
         tables = KademliaPair(type, store: repository.data)
         var routers = configuration.delegates
         routers.ignored = configuration.ignoredProviders
         if let own = tables?.routers { NodeRouting.add(own, configuration.usesHashTables, to: &routers) }
+        if tables != nil, let neighbours, configuration.usesHashTables.getValues { routers.getValues.append(neighbours) }
         router = CompositeRouting(routers, validators: KademliaPair.validators)
         providers = try ProviderStatistics(system: system, store: repository.data)
         discovery = ContentDiscovery(routing: router, statistics: providers, on: system.home)

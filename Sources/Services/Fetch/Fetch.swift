@@ -31,8 +31,8 @@ public final class Fetch: Service {
     // MARK: Asking
 
     /// Asks `peer` for the value of `key`; nil when it has none.
-    public func fetch(_ key: Bytes, from peer: PeerID) async throws(RequestError) -> Bytes? {
-        switch try await exchange.request(key, to: peer) {
+    public func fetch(_ key: Bytes, from peer: PeerID, deadline: Duration? = nil) async throws(RequestError) -> Bytes? {
+        switch try await exchange.request(key, to: peer, deadline: deadline) {
         case .found(let data): data
         case .notFound: nil
         case .failed: throw .failed(.closed)
@@ -85,6 +85,8 @@ public enum FetchLimits {
     /// The longest response: records of names are below 10 KiB.
     static let value = ByteCount.mebibytes(1)
     static let timeout = Duration.seconds(10)
+    /// How long one of many peers that are asked for a value may take: the others' answers shall not wait for it.
+    static let searchTimeout = Duration.seconds(3)
     /// Requests of ours at once.
     static let concurrent = 32
     /// Requests that one remote may have us serve at once.

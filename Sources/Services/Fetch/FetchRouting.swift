@@ -5,7 +5,7 @@ import WaggleNetwork
 /// Asks connected peers that speak fetch for values: the quick way to records that neighbours hold. It can only read.
 public final class FetchRouting: ValueRouting {
     private let fetch: Fetch
-    private let swarm: Swarm
+    private weak let swarm: Swarm?
     private let validator: any RecordValidator
 
     /// Values are checked with `validator` before anybody hears of them.
@@ -19,16 +19,16 @@ public final class FetchRouting: ValueRouting {
     public func putValue(_ value: Bytes, for key: Bytes) async throws { throw RequestError.notSupported }
 
     public func values(for key: Bytes, _ found: @Sendable (Bytes) async -> Bool) async throws {
-        guard RecordKey.namespace(of: key) == validator.namespace else { return }
+        guard RecordKey.namespace(of: key) == validator.namespace, let swarm else { return }
         let peers = swarm.peers.filter { swarm.addressBook.protocols(of: $0).contains(Fetch.protocolID) }.shuffled(using: swarm.system)
             .prefix(FetchLimits.askedPeers)
         var best: Bytes?
         await withTaskGroup(of: Bytes?.self) { group in
             for peer in peers {
-                group.addTask { [fetch, validator, swarm] in
+                group.addTask { [fetch, validator, system = swarm.system] in
                     do {
-                        guard let value = try await fetch.fetch(key, from: peer) else { return nil }
-                        try validator.validate(value, for: key, at: swarm.system.wallTime)
+                        guard let value = try await fetch.fetch(key, from: peer, deadline: FetchLimits.searchTimeout) else { return nil }
+                        try validator.validate(value, for: key, at: system.wallTime)
                         return value
                     } catch { return nil }  // A peer without a valid value is no help, that is all.
                 }
