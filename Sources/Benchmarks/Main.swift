@@ -25,6 +25,7 @@ struct Benchmarks {
         }
         if wanted.first == FloodBenchmark.argument { return try FloodBenchmark.flood(Array(wanted.dropFirst())) }
         if wanted.first == "peer" { return try PeerCommand.run(Array(wanted.dropFirst())) }
+        if wanted.first == "idle-peers" { return try IdlePeers.run(Array(wanted.dropFirst())) }
         for group in groups where wanted.isEmpty || wanted.contains(group.name) {
             print("# \(group.name)")
             try await group.run()

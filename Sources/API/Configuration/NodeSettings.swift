@@ -30,6 +30,9 @@ package struct DaemonOverrides: Sendable {
 
 /// The library's settings for what the configuration says.
 package enum NodeSettings {
+    /// `Swarm.ConnMgr.HighWater` beyond which the limits do not follow.
+    private static let largestHighWater = 100_000
+
     package static func make(_ configuration: Configuration) throws(CommandError) -> NodeConfiguration {
         var settings = NodeConfiguration()
         let listen = try addresses(configuration.swarmAddresses, "Addresses.Swarm")
@@ -70,7 +73,11 @@ package enum NodeSettings {
         settings.routing = routing
         settings.chain = try chain(configuration)
         settings.trimming.lowWater = configuration.lowWater
-        settings.trimming.highWater = max(configuration.highWater, configuration.lowWater)
+        let highWater = max(configuration.highWater, configuration.lowWater)
+        settings.trimming.highWater = highWater
+        // Who wants to keep more peers than usual gets the places for them.
+        settings.limits.inboundConnections = max(settings.limits.inboundConnections, min(highWater, largestHighWater) + 128)
+        settings.limits.connections = max(settings.limits.connections, min(highWater, largestHighWater) + 256)
         for text in configuration.addressFilters { settings.gate.deniedRanges.insert(try range(text, "Swarm.AddrFilters")) }
         for text in configuration.noAnnounceAddresses where text.contains("/ipcidr/") {
             settings.noAnnounce.append(try range(text, "Addresses.NoAnnounce"))
