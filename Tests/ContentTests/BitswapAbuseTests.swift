@@ -74,6 +74,8 @@ import WaggleSimulation
             #expect(await victim.bitswap.statistics().unrequestedBlocks == BitswapLimits.unrequestedBlocks + 1)
             let ignored = victim.bitswap.ignored.withLock { $0.count }
             #expect(ignored == 1)
+            let report = await victim.node.metrics.collect()
+            #expect(report.value("waggle_reputation_offences_total", ["offence": "unrequested-blocks"]) == 1)
             let stored = try await victim.blocks.get(TestBlocks.raw("unasked 1").cid)
             #expect(stored == nil)
         }
@@ -125,6 +127,9 @@ import WaggleSimulation
                 }
             }
             #expect(victim.node.swarm.isConnected(rude.node.peer))
+            // Only what was a message counts.
+            let standing = victim.node.swarm.reputation.standing(of: rude.node.peer)
+            #expect(standing?.lastOffence == "malformed-message" && standing?.offences == 1)
         }
     }
 

@@ -128,7 +128,10 @@ import WaggleSimulation
     @Test func foreignKeysAndRecordsAreRefused() throws {
         let other = try IdentityKeyPair(ed25519Seed: SecureBytes([UInt8](repeating: 9, count: 32)))
         let wanted = try Multiaddr(parsing: "/ip4/6.6.6.6/tcp/6")
-        try push(68) { _ in [frame { $0.write(1, other.publicKey.encoded) }] } check: { _, _, learned in #expect(learned.isEmpty) }
+        try push(68) { _ in [frame { $0.write(1, other.publicKey.encoded) }] } check: { server, client, learned in
+            #expect(learned.isEmpty)
+            #expect(server.swarm.reputation.standing(of: client.peer)?.lastOffence == "forged-record")
+        }
 
         // A record that another key signed for us, and one that is another peer's own: no address of either is believed.
         let forgeries: [@Sendable (Node) throws -> Bytes] = [
@@ -148,6 +151,8 @@ import WaggleSimulation
                 #expect(learned.first?.listenAddresses == [])
                 #expect(!server.swarm.addressBook.addresses(of: client.peer).contains(wanted))
                 #expect(server.swarm.addressBook.addresses(of: PeerID(other.publicKey)).isEmpty)
+                #expect(server.swarm.reputation.standing(of: client.peer)?.lastOffence == "forged-record")
+                #expect(server.swarm.reputation.standing(of: PeerID(other.publicKey)) == nil, "only who sent it is to blame")
             }
         }
     }

@@ -26,7 +26,7 @@ enum IdlePeers {
                     return made
                 }
             }
-            Line("connected").add("count", nodes.count).print()
+            PeerOutput.write("{\"event\":\"connected\",\"count\":\(nodes.count)}\n")
             _ = try await system.nextSignal()
             for node in nodes { await node.close() }
         }
