@@ -42,6 +42,8 @@ package struct CommandLineProgram: Sendable {
 
     private func report(_ error: any Error, _ line: ParsedLine, _ stage: Stage) -> Int32 {
         if let error = error as? ExitCode { return error.code }
+        // Whoever read the output has read enough (`| head`): the code that a shell shows for a closed pipe, and no words about it.
+        if case .other(path: "standard output", errno: 32)? = error as? FileError { return 141 }
         let failure = CommandError(explaining: error)
         console.writeError("Error: \(failure.message)\n")
         guard failure.code == .client else { return 1 }
