@@ -12,6 +12,9 @@ extension PubSub: MetricSource {
             return result
         } as (GossipCounters, [(topic: TopicID, mesh: Int, peers: Int, counters: TopicCounters)], Int, Int, Int, Int)
 
+        report.declare("p2p_msgs_total", "Messages of a topic, received and published", .counter)
+        report.declare("gossipsub_mesh_peers", "Peers in the mesh of a topic", .gauge)
+        report.declare("gossipsub_duplicate_messages_total", "Messages that came again", .counter)
         // The busiest topics have a label of their own; the rest is one sum.
         let busiest = topics.sorted { $0.counters.received + $0.counters.published > $1.counters.received + $1.counters.published }
         for (index, row) in busiest.enumerated() {
