@@ -146,5 +146,8 @@ final class LogTail: Sendable {
 
 /// The subsystems that write to the log.
 enum LogSubsystems {
-    static let names = ["addresses", "bitswap", "bootstrap", "core", "gc", "identify", "log", "reputation", "store", "swarm"]
+    static let names = [
+        "addresses", "bitswap", "bootstrap", "gc", "identify", "identities", "kad", "keystore", "log", "mdns", "names", "provide", "providers", "rendezvous",
+        "reputation", "store", "swarm",
+    ]
 }
