@@ -64,13 +64,17 @@ public final class ContentNode: Sendable {
             configuration.secondIdentity = identity.second?.key
             let node = try await Node(configuration, on: system, store: repository.data)
             let neighbours = node.fetch.map { FetchRouting($0, in: node.swarm, validator: IPNSValidator()) }
-            let routers = try NodeRouting(configuration.routing, routing, neighbours: neighbours, repository: repository, on: system)
+            let routers = try NodeRouting(configuration.routing, routing, node, neighbours: neighbours, repository: repository)
             routers.join(node)
             let finders = routers.router.routers.findProviders
             let bitswap = Bitswap(store: repository.blocks, routing: finders.isEmpty ? nil : routers.router, providers: routers.providers)
             node.add(bitswap)
             let names = names(routing, routers.router, repository, system)
-            node.fetch?.handle("/ipns/") { key, _ in try IPNSName(routingKey: key).flatMap { try names.storedRecord(of: $0)?.encoded } }
+            node.fetch?.handle("/ipns/") { [followed = routers.pubsubNames] key, _ in
+                guard let name = IPNSName(routingKey: key) else { return nil }
+                let known = [try names.storedRecord(of: name), followed?.best(of: name)].compactMap { $0?.encoded }
+                return known.isEmpty ? nil : known[IPNSValidator().best(of: known, for: key)]
+            }
             node.add(NameRepublisher(names, options: routing.republishing) { try keystore.all() })
             guard let ping = node.ping else { preconditionFailure("every node has a ping service") }
             let online = Online(node: node, ping: ping, bitswap: bitswap, routing: routers)

@@ -17,15 +17,27 @@ public struct NodeRouting: Sendable {
     /// Tells others what this node has; nil where nothing is announced, or nobody is to be told.
     public let announcer: Announcer?
 
+    /// Names over publish-subscribe; nil where the configuration does not want them.
+    public let pubsubNames: PubSubNames?
+
     /// Makes the routers; `join` makes services of them. `neighbours` are asked for records besides the hash tables.
     init(
-        _ type: RoutingType, _ configuration: RoutingConfiguration, neighbours: (any ValueRouting)? = nil, repository: Repository, on system: any System
+        _ type: RoutingType, _ configuration: RoutingConfiguration, _ node: Node, neighbours: (any ValueRouting)? = nil, repository: Repository
     ) throws {
+        let system = node.system
         tables = KademliaPair(type, store: repository.data)
         var routers = configuration.delegates
         routers.ignored = configuration.ignoredProviders
         if let own = tables?.routers { NodeRouting.add(own, configuration.usesHashTables, to: &routers) }
         if tables != nil, let neighbours, configuration.usesHashTables.getValues { routers.getValues.append(neighbours) }
+        if configuration.namesOverPubSub, let pubsub = node.pubsub, let fetch = node.fetch {
+            let names = PubSubNames(pubsub, fetch, on: system)
+            routers.getValues.append(names)
+            routers.putValues.append(names)
+            pubsubNames = names
+        } else {
+            pubsubNames = nil
+        }
         router = CompositeRouting(routers, validators: KademliaPair.validators)
         providers = try ProviderStatistics(system: system, store: repository.data)
         discovery = ContentDiscovery(routing: router, statistics: providers, on: system.home)
@@ -47,6 +59,7 @@ public struct NodeRouting: Sendable {
             node.add(tables.local)
         }
         if let announcer { node.add(announcer) }
+        if let pubsubNames { node.add(pubsubNames) }
         if !router.routers.findPeers.isEmpty { node.swarm.routing = router }
     }
 

@@ -8,6 +8,8 @@ public struct RoutingConfiguration: Sendable {
     public var usesHashTables = Uses()
     /// Routers elsewhere, asked at the same time.
     public var delegates = CompositeRouting.Routers()
+    /// Whether records of names also travel as messages; the node must have publish-subscribe.
+    public var namesOverPubSub = false
     /// Providers that are passed over.
     public var ignoredProviders: Set<PeerID> = []
     /// What is announced, and how often; nil for nothing.

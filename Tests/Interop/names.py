@@ -120,6 +120,21 @@ def through_kubo(peers):
     return "resolved and read"
 
 
+def as_messages(peers):
+    """Daemons without a hash table that follow names by publish-subscribe."""
+    settings = {"Routing_Type": "none", "Ipns_UsePubsub": True}
+    writer, reader = peers.kad_daemon("author", **settings), peers.kad_daemon("follower", **settings)
+    reader.run("swarm", "connect", writer.address())
+    expect(writer.run("name", "pubsub", "state") == "enabled", "not enabled")
+    for text in ("one\n", "two\n"):
+        cid = add(peers, writer, text)
+        name = writer.run("name", "publish", "-Q", f"/ipfs/{cid}")
+        eventually(lambda: reader.run("name", "resolve", "-n", name) == f"/ipfs/{cid}")
+    expect(reader.run("name", "pubsub", "subs") == f"/ipns/{name}", "the name is not followed")
+    expect(reader.run("name", "pubsub", "cancel", name) == "canceled", "it cannot be cancelled")
+    return "published twice, followed, cancelled"
+
+
 def ask(url, method="GET", accept=None, body=None, kind=None):
     """Status, type and body of an answer."""
     request = urllib.request.Request(url, data=body, method=method)
@@ -176,5 +191,6 @@ CHECKS = [
     ("names: among daemons, keys of three kinds", among_daemons),
     ("names: p2pd keeps our records", p2pd_keeps),
     ("names: Kubo keeps our name for a stranger", through_kubo),
+    ("names: as messages, without a hash table", as_messages),
     ("routing over HTTP: server, client, publisher", over_http),
 ]

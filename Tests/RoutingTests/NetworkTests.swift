@@ -5,6 +5,7 @@ import WaggleBase
 import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
+import WaggleServices
 import WaggleSimulation
 import WaggleTestSupport
 
@@ -24,7 +25,7 @@ private struct TestNetwork: Sendable {
         return routing
     }
 
-    static func open(_ system: some System, _ host: Host, isNew: Bool = true) async throws -> ContentNode {
+    static func open(_ system: some System, _ host: Host, isNew: Bool = true, overPubSub: Bool = false) async throws -> ContentNode {
         if isNew {
             try Repository.initialize(at: "/repo", configuration: "{}", on: system)
             _ = try IdentityFile.store(try Node.generateKey(system), in: "/repo", on: system)
@@ -32,7 +33,13 @@ private struct TestNetwork: Sendable {
         var configuration = NodeConfiguration.preset(.lan)
         configuration.channels = { [PlainChannel($0)] }
         configuration.listen = [Multiaddr(host.address(port: 4001), over: .tcp)]
-        let node = try await ContentNode.open("/repo", network: configuration, routing: routing(), on: system)
+        var routing = routing()
+        if overPubSub {
+            configuration.routing = .none
+            configuration.pubsub = PubSubConfiguration()
+            routing.namesOverPubSub = true
+        }
+        let node = try await ContentNode.open("/repo", network: configuration, routing: routing, on: system)
         try await node.start()
         return node
     }
@@ -98,6 +105,36 @@ private struct TestNetwork: Sendable {
             await #expect(throws: (any Error).self) { _ = try await resolve(nodes[5], name) }
             network.nodes.remove(at: 1)
             await network.close()
+        }
+    }
+
+    @Test func namesTravelAsMessages() throws {
+        let world = World(seed: 73)
+        try world.run(limit: .seconds(10_000)) {
+            var nodes: [ContentNode] = []
+            for number in 0..<3 {
+                let host = world.host("node\(number)")
+                nodes.append(try await TestNetwork.open(host.system, host, overPubSub: true))
+                if number == 1 { try await TestNetwork.connect(nodes[1], to: nodes[0]) }
+            }
+            let name = IPNSName(nodes[0].identity.peer)
+            // Who asks follows the name from then on.
+            await #expect(throws: (any Error).self) { _ = try await resolve(nodes[1], name) }
+            try await world.sleep(for: .seconds(5))
+            for value in [first, second] {
+                try await nodes[0].names.publish(try ContentPath(parsing: value), with: nodes[0].identity.key)
+                try await world.sleep(for: .seconds(2))
+                #expect(try await resolve(nodes[1], name) == value)
+            }
+            // Whoever comes later asks those who follow it, and the author need not be there any more.
+            await nodes[0].close()
+            try await TestNetwork.connect(nodes[2], to: nodes[1])
+            try await world.sleep(for: .seconds(5))
+            #expect(try await resolve(nodes[2], name) == second)
+            let followed = try #require(nodes[2].online?.routing.pubsubNames)
+            #expect(followed.subscriptions == [name])
+            #expect(followed.cancel(name) && !followed.cancel(name) && followed.subscriptions.isEmpty)
+            for node in nodes.dropFirst() { await node.close() }
         }
     }
 

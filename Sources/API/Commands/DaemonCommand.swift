@@ -4,6 +4,7 @@ import WaggleBase
 import WaggleContent
 import WaggleFormats
 import WaggleNetwork
+import WaggleServices
 
 /// `daemon`: the node, its RPC API and its health, until it is asked to stop.
 enum DaemonCommand {
@@ -24,7 +25,7 @@ enum DaemonCommand {
             .flag("migrate", about: "Accepted for compatibility; this version has nothing to migrate."),
             .flag("enable-gc", about: "Enable automatic periodic repo garbage collection."),
             .flag("enable-pubsub-experiment", about: "Deprecated: set Pubsub.Enabled in the configuration instead."),
-            .flag("enable-namesys-pubsub", about: "Accepted for compatibility."),
+            .flag("enable-namesys-pubsub", about: "Send records of names as messages too; the same as Ipns.UsePubsub."),
             .flag("manage-fdlimit", about: "Accepted for compatibility.", default: true),
             .string("init-config", about: "Path to existing configuration file to be loaded during --init."),
             .string("routing", about: "Overrides the routing option: default, auto, autoclient, dht, dhtclient, dhtserver, delegated, custom or none.", default: "default"),
@@ -94,7 +95,10 @@ package final class Daemon: Sendable {
         settings.pubsub = try NodeSettings.pubsub(configuration, isForced: request.flagIfGiven("enable-pubsub-experiment"))
         settings.fetchSeeds = { url, limit in try await HTTPFetch.get(url, limit: limit, accept: "application/json, text/plain", system: system) }
         if let text = request.string("routing"), let type = RoutingType(rawValue: text) { settings.routing = type }
-        let routing = try RoutingSettings.make(configuration, type: settings.routing, on: system)
+        var routing = try RoutingSettings.make(configuration, type: settings.routing, on: system)
+        if request.flag("enable-namesys-pubsub") { routing.namesOverPubSub = true }
+        // They need publish-subscribe, whether it is asked for or not.
+        if routing.namesOverPubSub, settings.pubsub == nil { settings.pubsub = try NodeSettings.pubsub(configuration, isForced: true) }
         let node = try await open(path, request.flag("offline") ? nil : settings, routing, configuration.peerID, system)
         var servers: [HTTPServer] = []
         do {

@@ -19,7 +19,7 @@ enum NameCommands {
             > waggle name resolve <name>
             > waggle cat /ipns/<name>/file.txt
             """,
-        subcommands: [publish, resolve, NameRecordCommands.inspect, NameRecordCommands.get, NameRecordCommands.put])
+        subcommands: [publish, resolve, NamePubSubCommands.command, NameRecordCommands.inspect, NameRecordCommands.get, NameRecordCommands.put])
 
     /// What the text of an entry is: the name, or a sentence.
     private static let publish = Command(

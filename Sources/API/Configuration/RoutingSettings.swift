@@ -24,6 +24,7 @@ package enum RoutingSettings {
             guard let peer = PeerText.parse(text) else { throw CommandError("Routing.IgnoreProviders: \"\(text)\" is not a PeerID") }
             settings.ignoredProviders.insert(peer)
         }
+        settings.namesOverPubSub = configuration["Ipns.UsePubsub"]?.bool ?? false
         settings.naming = try naming(configuration)
         settings.republishing = try republishing(configuration)
         settings.announcing = try announcing(configuration)
