@@ -261,7 +261,7 @@ struct ProvideMachine: Machine {
         statistics.cycleElapsed = elapsed(now)
         statistics.isConnected = failures == 0
         statistics.nextRegion = index < window.count ? AnnouncerStatistics.Region(prefix: window[index].point, bits: bits) : nil
-        statistics.nextRegionDue = index < window.count || position == nil ? sweepDue : nil
+        statistics.nextRegionDue = progress.scheduledKeys > 0 ? sweepDue : nil
         statistics.regions = AnnouncerStatistics.regions(window, bits: bits, total: progress.scheduledKeys)
         statistics.overdueRegions = overdue(now)
         return statistics
