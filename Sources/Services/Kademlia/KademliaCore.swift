@@ -232,18 +232,18 @@ final class KademliaCore: @unchecked Sendable {
         guard !isRefreshing, !refreshes.isEmpty else { return }
         let bucket = refreshes.removeFirst()
         isRefreshing = spawn { [self] in
-            await refresh(around: responder.own.sibling(at: bucket, rest: KademliaKey(hashing: Bytes(system.randomBytes(32)))))
+            await refresh(around: responder.own.sibling(at: bucket, rest: KademliaKey(hashing: Bytes(system.randomBytes(32)))), bits: bucket + 1)
             tell(.refreshed(bucket: bucket))
             isRefreshing = false
             refreshNext()
         }
     }
 
-    /// A search for a place without a use of its own. Requests carry keys and not places, so the place is only aimed at.
-    private func refresh(around place: KademliaKey) async {
+    /// A search for a place without a use of its own. Requests carry keys and not places, so only the first `bits` of the place are aimed at.
+    private func refresh(around place: KademliaKey, bits: Int = 0) async {
         do {
             let isOwn = place == responder.own
-            let key = isOwn ? responder.peer.bytes : KademliaAim.key(near: place, bits: KademliaLimits.refreshedBuckets, seed: Bytes(system.randomBytes(32)))
+            let key = isOwn ? responder.peer.bytes : KademliaAim.key(near: place, bits: bits, seed: Bytes(system.randomBytes(32)))
             let target = isOwn ? place : KademliaKey(hashing: key)
             let found = try await search(target, asking: KademliaMessage.encode(.findNode, key: key), isRefresh: true) { _, _ in true }
             if !isOwn { networkSize.record(found.closest.map { KademliaKey($0.peer) }, around: target) }
