@@ -9,7 +9,7 @@ import Glibc
 struct Scenarios {
     /// One line for each scenario.
     nonisolated static let all: [Scenario] = [
-        GossipScenario.small, GossipScenario.large, GossipAttacks.scenario,
+        GossipScenario.small, GossipScenario.large, GossipAttacks.small, GossipAttacks.scenario,
         EchoScenario.scenario,
         KademliaNodesScenario.scenario,
         KademliaLightScenarios.thousand, KademliaLightScenarios.tenThousand, KademliaLightScenarios.sybils, KademliaLightScenarios.manySybils,

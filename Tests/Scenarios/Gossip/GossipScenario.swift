@@ -13,11 +13,11 @@ enum GossipScenario {
         let seconds = options.seconds ?? 60
         try network.world.run {
             try await network.add(options.nodes ?? 1000)
-            try await network.connect(network.honest, to: network.honest, degree: options.degree ?? 15)
+            try await network.connect(network.honest, to: network.honest, degree: options.degree ?? 10)
             try await network.join(network.honest)
             try await network.sleep(.seconds(5))
             let begun = clock.now
-            try await network.talk(for: .seconds(seconds), every: .milliseconds(500))
+            try await network.talk(for: .seconds(seconds), every: .seconds(1))
             try await network.sleep(.seconds(2))
             figure("real seconds for setting up, talking", "\(decimals(text(begun - start))), \(decimals(text(clock.now - begun)))")
         }
@@ -33,7 +33,7 @@ enum GossipScenario {
             try await network.connect(network.honest, to: network.honest, degree: options.degree ?? 15)
             try await network.join(network.honest)
             try await network.sleep(.seconds(5))
-            try await network.talk(for: .seconds(options.seconds ?? 20), every: .seconds(1))
+            try await network.talk(for: .seconds(options.seconds ?? 6), every: .seconds(1))
             try await network.sleep(.seconds(2))
         }
         try report(network, copies: 1.5)

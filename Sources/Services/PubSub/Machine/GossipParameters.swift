@@ -67,7 +67,7 @@ public struct GossipParameters: Sendable {
     /// To how many peers at once by those who have it from its author, and by the others as long as nobody else of their mesh has it; a fraction is
     /// a chance.
     public var eagerPeersFirst = 8
-    public var eagerPeers = 2.0
+    public var eagerPeers = 1.75
     /// How long the rest waits: longer than it takes to hear of a message, ask for it and say that it is here, over a link of 50 ms.
     public var holdBack = Duration.milliseconds(260)
     /// How long after a peer announced a large message it is asked for it, if it has not come.
