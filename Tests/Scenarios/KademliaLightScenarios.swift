@@ -17,7 +17,8 @@ enum KademliaLightScenarios {
     static let tenThousand = Scenario(name: "kad-10000-light", summary: lookups, isStandard: false) { try runLookups($0, nodes: 10_000) }
     static let manySybils = Scenario(name: "kad-sybils-10000", summary: crowd, isStandard: false) { try runSybils($0, nodes: 10_000) }
 
-    /// A network whose nodes came one after the other, each through a random one that was there.
+    /// A network whose nodes came one after the other, each through a random one that was there, and then looked around a little: fewer
+    /// searches than a real node makes for its buckets every ten minutes.
     private static func network(_ count: Int, _ options: ScenarioOptions) -> LightKademlia {
         let network = LightKademlia(seed: options.seed)
         for number in 0..<count {
@@ -25,6 +26,7 @@ enum KademliaLightScenarios {
             guard number > 0 else { continue }
             network.join(node, through: network.nodes[Int.random(in: 0..<number, using: &network.random)])
         }
+        for node in network.nodes { for _ in 0..<3 { _ = network.refresh(node) } }
         return network
     }
 
@@ -69,7 +71,7 @@ enum KademliaLightScenarios {
         var found = 0
         var exact = 0
         var requests = 0
-        let searches = 1500
+        let searches = 1000
         for number in 0..<searches {
             if number % 10 == 0 {
                 alive(network).isAlive = false

@@ -291,7 +291,7 @@ final class LightKademlia {
 
     // MARK: What nodes do
 
-    /// The node comes in through another one: finds its own surroundings, then looks into some far parts of the key space.
+    /// The node comes in through another one and finds its own surroundings.
     func join(_ node: Node, through other: Node) {
         table(node, .confirmed(other.contact, isConnected: true))
         var isDone = false
