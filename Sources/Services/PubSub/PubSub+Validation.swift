@@ -7,7 +7,7 @@ import WaggleNetwork
 extension PubSub {
     // MARK: Signatures
 
-    /// One of at most as many workers as there are loops: verifies signatures off the loops, some at a time, until none waits.
+    /// One of a few workers: verifies signatures off the loops, some at a time, until none waits.
     func verify(_ swarm: Swarm) async {
         while true {
             let batch = state.withLock { state -> [Unverified] in

@@ -213,7 +213,9 @@ public final class PubSub: Service, @unchecked Sendable {
             }
         }
         if verifies, state.isRunning, let swarm = state.swarm {
-            let wanted = min(swarm.system.loops.count, (state.unverified.count + PubSubLimits.verificationsPerJob - 1) / PubSubLimits.verificationsPerJob)
+            let jobs = (state.unverified.count + PubSubLimits.verificationsPerJob - 1) / PubSubLimits.verificationsPerJob
+            // One more than there are cores, so that none is idle while a result travels.
+            let wanted = min(swarm.system.loops.count + 1, jobs)
             effects.verifiers = max(0, wanted - state.verifiers)
             state.verifiers += effects.verifiers
         }

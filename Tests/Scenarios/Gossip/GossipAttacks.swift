@@ -94,7 +94,7 @@ enum GossipAttacks {
             try await network.addAttackers(max(share, 30), silence.configuration, onOneHost: true)
             try await network.join(network.attackers)
             let victims = Array(network.honest[0..<10])
-            try await network.connect(network.attackers, to: victims, degree: 9)
+            try await network.connect(network.attackers, to: victims, degree: 9, mayBeRefused: true)
             try await network.sleep(.seconds(4))
             let crowd = Set(network.attackers.map(\.peer))
             let inMeshes = victims.reduce(0) { $0 + ($1.pubsub?.mesh(of: GossipNetwork.topic).filter { crowd.contains($0) }.count ?? 0) }
