@@ -49,7 +49,7 @@ enum GossipAttacks {
             // Eclipse: a crowd surrounds ten nodes.
             try await network.addAttackers(share, silence.configuration)
             try await network.join(network.attackers)
-            try await network.connect(network.attackers, to: Array(network.honest[0..<10]), degree: 9)
+            try await network.connect(network.attackers, to: Array(network.honest[0..<10]), degree: 9, mayBeRefused: true)
             try await network.sleep(.seconds(5))
             first = network.spreads.count
             try await network.talk(for: .seconds(8), every: .milliseconds(500))
@@ -65,8 +65,8 @@ enum GossipAttacks {
             let censorship = Attack(isOn: true, only: network.honest[5].peer)
             try await network.addAttackers(share * 4, censorship.configuration)
             try await network.join(network.attackers)
-            try await network.connect(network.attackers, to: network.honest, degree: 10)
-            try await network.connect(network.attackers, to: Array(network.honest[4..<7]), degree: 2)
+            try await network.connect(network.attackers, to: network.honest, degree: 10, mayBeRefused: true)
+            try await network.connect(network.attackers, to: Array(network.honest[4..<7]), degree: 2, mayBeRefused: true)
             try await network.sleep(.seconds(5))
             first = network.spreads.count
             for _ in 0..<10 {
@@ -81,7 +81,7 @@ enum GossipAttacks {
             let covert = Attack(isOn: false)
             try await network.addAttackers(share * 4, covert.configuration)
             try await network.join(network.attackers)
-            try await network.connect(network.attackers, to: network.honest, degree: 10)
+            try await network.connect(network.attackers, to: network.honest, degree: 10, mayBeRefused: true)
             try await network.talk(for: .seconds(6), every: .milliseconds(500))
             covert.begin()
             first = network.spreads.count
@@ -111,7 +111,7 @@ enum GossipAttacks {
             flooders.parameters.score = nil
             try await network.addAttackers(share, flooders)
             try await network.join(network.attackers)
-            try await network.connect(network.attackers, to: network.honest, degree: 10)
+            try await network.connect(network.attackers, to: network.honest, degree: 10, mayBeRefused: true)
             try await network.sleep(.seconds(1))
             first = network.spreads.count
             let before = network.total.rejected
