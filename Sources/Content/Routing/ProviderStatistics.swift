@@ -12,20 +12,17 @@ public final class ProviderStatistics: Sendable {
     private struct State {
         var records: [PeerID: ProviderRecord] = [:]
         var changed: Set<PeerID> = []
-        var isWriting = false
     }
 
     private let system: any System
-    private let store: (any KeyValueStore)?
     private let state: Mutex<State>
-    private let scope = TaskScope()
-    private let log: Log
+    private let writer: WriteBehind
 
     /// Opens them with what `store` holds; without one they are forgotten at the end.
     public init(system: any System, store: (any KeyValueStore)? = nil) throws {
         self.system = system
-        self.store = store
-        log = Log("providers", to: system.log)
+        let log = Log("providers", to: system.log)
+        writer = WriteBehind(ProviderStatistics.table, of: store, on: system.home, after: ProviderLimits.writeDelay, log: log)
         var initial = State()
         try store?.read { reader in
             try Bytes().withUnsafeBytes { start in
@@ -55,7 +52,7 @@ public final class ProviderStatistics: Sendable {
             state.records[peer] = record
             state.changed.insert(peer)
         }
-        writeSoon()
+        writer.schedule { [self] in takeChanged() }
     }
 
     /// The peer that served us longest ago goes.
@@ -94,42 +91,13 @@ public final class ProviderStatistics: Sendable {
 
     // MARK: Writing
 
-    private func writeSoon() {
-        guard store != nil else { return }
-        let starts = state.withLock { state in
-            defer { state.isWriting = true }
-            return !state.isWriting
-        }
-        guard starts else { return }
-        scope.spawn(on: system.home) { [self] in
-            do { try await system.home.sleep(until: system.home.now + ProviderLimits.writeDelay) } catch {}
-            state.withLock { $0.isWriting = false }
-            await write()
-        }
-    }
-
-    private func write() async {
-        let rows = state.withLock { state in
+    private func takeChanged() -> [WriteBehind.Row] {
+        state.withLock { state in
             defer { state.changed = [] }
-            return state.changed.sorted().map { (peer: $0, value: state.records[$0]?.encode()) }
-        }
-        guard let store, !rows.isEmpty else { return }
-        do {
-            try await store.write(durable: false) { writer in
-                for row in rows {
-                    if let value = row.value { try writer.put(row.peer.bytes, value, in: ProviderStatistics.table) } else {
-                        try writer.remove(row.peer.bytes, in: ProviderStatistics.table)
-                    }
-                }
-            }
-        } catch {
-            log(.warning, "the statistics of providers cannot be written", [LogField("error", "\(error)")])
+            return state.changed.sorted().map { (key: $0.bytes, value: state.records[$0]?.encode()) }
         }
     }
 
     /// Writes what has not been written.
-    public func close() async {
-        await scope.close()
-        await write()
-    }
+    public func close() async { await writer.close { self.takeChanged() } }
 }

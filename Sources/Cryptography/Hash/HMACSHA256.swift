@@ -4,8 +4,8 @@ import WaggleBase
 ///
 /// The two key blocks are absorbed once, so a value that is kept authenticates many messages at two compressions less each.
 public struct HMACSHA256: Sendable {
-    private let inner: SHA256
-    private let outer: SHA256
+    private var inner: SHA256
+    private var outer: SHA256
     private var running: SHA256
 
     /// Starts with a key of any length; keys over 64 bytes are hashed first.
@@ -21,7 +21,7 @@ public struct HMACSHA256: Sendable {
         inner = HMACSHA256.absorb(block, 0x3636_3636_3636_3636)
         outer = HMACSHA256.absorb(block, 0x5c5c_5c5c_5c5c_5c5c)
         running = inner
-        wipe(&block)
+        WaggleCryptography.wipe(&block)
     }
 
     private static func absorb(_ key: borrowing InlineArray<8, UInt64>, _ pad: UInt64) -> SHA256 {
@@ -53,6 +53,13 @@ public struct HMACSHA256: Sendable {
         running.update(UnsafeRawBufferPointer(tag))
         running.finish(into: tag)
         running = inner
+    }
+
+    /// Overwrites what the key left here; the value is of no use then.
+    mutating func wipe() {
+        inner.wipe()
+        outer.wipe()
+        running.wipe()
     }
 
     /// The tag of one message.

@@ -3,7 +3,7 @@ import WaggleBase
 /// HMAC with SHA3-256 (RFC 2104 with the block of 136 bytes that FIPS 202, section 7, gives it).
 ///
 /// The two key blocks are absorbed once, so a value that is kept authenticates many messages at two permutations less each.
-struct HMACSHA3: Sendable {
+struct HMACSHA3: KeyedHash, Sendable {
     /// Sizes of a block and of a tag in bytes.
     static let blockLength = 136
     static let digestLength = 32
@@ -79,26 +79,6 @@ public enum HKDFSHA3 {
 
     /// `length` bytes of output key material (RFC 5869, section 2.3); nil above `maximumLength`.
     public static func expand(key: RawSpan, info: RawSpan, length: Int) -> SecureBytes? {
-        guard length >= 0, length <= maximumLength else { return nil }
-        var hmac = HMACSHA3(key: key)
-        defer { hmac.wipe() }
-        return SecureBytes(count: length) { output in
-            withUnsafeTemporaryAllocation(byteCount: HMACSHA3.digestLength, alignment: 8) { block in
-                var counter: UInt8 = 0
-                var filled = 0
-                while filled < length {
-                    if counter > 0 { hmac.update(UnsafeRawBufferPointer(block)) }
-                    counter += 1
-                    hmac.update(info)
-                    withUnsafeBytes(of: counter) { hmac.update($0) }
-                    hmac.finish(into: block)
-                    let part = min(block.count, length - filled)
-                    UnsafeMutableRawBufferPointer(rebasing: output[filled..<filled + part])
-                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: block[0..<part]))
-                    filled += part
-                }
-                WaggleCryptography.wipe(block)
-            }
-        }
+        hkdfExpand(HMACSHA3.self, key: key, info: info, length: length)
     }
 }

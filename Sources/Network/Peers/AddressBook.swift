@@ -13,17 +13,14 @@ public final class AddressBook: Sendable {
         var rows: [PeerID: AddressBookRow] = [:]
         /// Peers whose row must be written or removed.
         var changed: Set<PeerID> = []
-        var isWriting = false
     }
 
     public let limits: AddressBookLimits
     /// Which pairs of names are one peer: its addresses are found under either.
     public let identities: IdentityBindings
     private let system: any System
-    private let store: (any KeyValueStore)?
     private let state: Mutex<State>
-    private let scope = TaskScope()
-    private let log: Log
+    private let writer: WriteBehind
 
     /// Opens the book with what `store` holds. A row that cannot be read is dropped and logged.
     public init(
@@ -32,10 +29,9 @@ public final class AddressBook: Sendable {
     ) throws {
         self.identities = try identities ?? IdentityBindings(system: system)
         self.system = system
-        self.store = store
         self.limits = limits
         let log = Log("addresses", to: system.log)
-        self.log = log
+        writer = WriteBehind(AddressBook.table, of: store, on: system.home, after: limits.writeDelay, log: log)
         var initial = State()
         let now = system.wallTime
         try store?.read { reader in
@@ -180,13 +176,9 @@ public final class AddressBook: Sendable {
         scheduleWrite()
     }
 
-    /// Writes what is not yet written, durably.
-    public func flush() async { await write(durable: true) }
-
     /// Writes the rest and ends.
     public func close() async {
-        await scope.close()
-        await flush()
+        await writer.close { self.takeChanged() }
         await identities.close()
     }
 
@@ -242,37 +234,14 @@ public final class AddressBook: Sendable {
     }
 
     private func scheduleWrite() {
-        guard store != nil else { return }
-        let start = state.withLock { state in
-            guard !state.isWriting, !state.changed.isEmpty else { return false }
-            state.isWriting = true
-            return true
-        }
-        guard start else { return }
-        let loop = system.home
-        scope.spawn(on: loop) { [self] in
-            do { try await loop.sleep(until: loop.now + limits.writeDelay) } catch {}
-            state.withLock { $0.isWriting = false }
-            if !Task.isCancelled { await write(durable: false) }
-        }
+        guard state.withLock({ !$0.changed.isEmpty }) else { return }
+        writer.schedule { [self] in takeChanged() }
     }
 
-    private func write(durable: Bool) async {
-        guard let store else { return }
-        let batch = state.withLock { state in
+    private func takeChanged() -> [WriteBehind.Row] {
+        state.withLock { state in
             defer { state.changed = [] }
             return state.changed.sorted().map { (key: $0.bytes, value: state.rows[$0]?.encoded) }
-        }
-        guard !batch.isEmpty || durable else { return }
-        do {
-            try await store.write(durable: durable) { writer in
-                for (key, value) in batch {
-                    if let value { try writer.put(key, value, in: AddressBook.table) } else { try writer.remove(key, in: AddressBook.table) }
-                }
-            }
-        } catch {
-            // The book is a cache: the node lives on without the last changes.
-            log(.warning, "not written", [LogField("rows", batch.count), LogField("error", "\(error)")])
         }
     }
 }

@@ -36,34 +36,32 @@ public final class Reputation: Sendable {
         var trusted: [PeerID: Int] = [:]
         var counts: [String: UInt64] = [:]
         var sentences = (cooled: UInt64(0), banned: UInt64(0))
-        var isWriting = false
         var addresses: (@Sendable (PeerID) -> [IPAddress])?
         var enforce: (@Sendable (PeerID) -> Void)?
     }
 
     public let limits: ReputationLimits
     private let system: any System
-    private let store: (any KeyValueStore)?
     private let log: Log
-    private let scope = TaskScope()
+    private let writer: WriteBehind
     private let state: Mutex<State>
 
     /// Records that are forgotten at the end.
     public init(system: any System, limits: ReputationLimits = ReputationLimits()) {
         self.system = system
         self.limits = limits
-        store = nil
         log = Log("reputation", to: system.log)
+        writer = WriteBehind(Reputation.table, of: nil, on: system.home, after: limits.writeDelay, log: log)
         state = Mutex(State(table: ReputationTable(limits)))
     }
 
     /// Opens the records that `store` holds; without one they are forgotten at the end. A row that cannot be read is dropped and logged.
     public init(system: any System, store: (any KeyValueStore)?, limits: ReputationLimits = ReputationLimits()) throws {
         self.system = system
-        self.store = store
         self.limits = limits
         let log = Log("reputation", to: system.log)
         self.log = log
+        writer = WriteBehind(Reputation.table, of: store, on: system.home, after: limits.writeDelay, durable: true, log: log)
         var table = ReputationTable(limits)
         let now = system.wallTime
         try store?.read { reader in
@@ -215,43 +213,17 @@ public final class Reputation: Sendable {
             state.addresses = nil
             state.enforce = nil
         }
-        await scope.close()
-        await write(durable: true)
+        await writer.close { self.takeChanged() }
     }
 
     // MARK: Store
 
     private func scheduleWrite() {
-        guard store != nil else { return }
-        let starts = state.withLock { state in
-            guard !state.isWriting, !state.table.changed.isEmpty else { return false }
-            state.isWriting = true
-            return true
-        }
-        guard starts else { return }
-        let loop = system.home
-        scope.spawn(on: loop) { [self] in
-            do { try await loop.sleep(until: loop.now + limits.writeDelay) } catch {}
-            state.withLock { $0.isWriting = false }
-            if !Task.isCancelled { await write(durable: true) }
-        }
+        guard state.withLock({ !$0.table.changed.isEmpty }) else { return }
+        writer.schedule { [self] in takeChanged() }
     }
 
-    private func write(durable: Bool) async {
-        guard let store else { return }
-        let batch = state.withLock { state in
-            state.table.takeChanged().map { (key: $0.bytes, value: state.table.rows[$0]?.encoded) }
-        }
-        guard !batch.isEmpty else { return }
-        do {
-            try await store.write(durable: durable) { writer in
-                for (key, value) in batch {
-                    if let value { try writer.put(key, value, in: Reputation.table) } else { try writer.remove(key, in: Reputation.table) }
-                }
-            }
-        } catch {
-            // The node lives on; what is not written is forgotten at the next start.
-            log(.warning, "not written", [LogField("rows", batch.count), LogField("error", "\(error)")])
-        }
+    private func takeChanged() -> [WriteBehind.Row] {
+        state.withLock { state in state.table.takeChanged().map { (key: $0.bytes, value: state.table.rows[$0]?.encoded) } }
     }
 }

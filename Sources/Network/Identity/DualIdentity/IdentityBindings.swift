@@ -40,7 +40,6 @@ public final class IdentityBindings: Sendable {
         var byPostQuantum: [PeerID: PeerID] = [:]
         /// What must be written: the certificate, or nil to remove.
         var changed: [PeerID: Bytes?] = [:]
-        var isWriting = false
 
         func binding(of name: PeerID) -> Binding? { byClassical[name] ?? byPostQuantum[name].flatMap { byClassical[$0] } }
 
@@ -52,19 +51,16 @@ public final class IdentityBindings: Sendable {
     }
 
     private let system: any System
-    private let store: (any KeyValueStore)?
     private let limit: Int
-    private let scope = TaskScope()
-    private let log: Log
+    private let writer: WriteBehind
     private let state: Mutex<State>
 
     /// Opens what `store` holds; without one it lives as long as the process. Rows that cannot be read or are over are dropped.
     public init(system: any System, store: (any KeyValueStore)? = nil, limit: Int = IdentityCertificateLimits.bindings) throws {
         self.system = system
-        self.store = store
         self.limit = limit
         let log = Log("identities", to: system.log)
-        self.log = log
+        writer = WriteBehind(IdentityBindings.table, of: store, on: system.home, after: IdentityCertificateLimits.writeDelay, log: log)
         var initial = State()
         let now = system.wallTime
         try store?.read { reader in
@@ -192,45 +188,18 @@ public final class IdentityBindings: Sendable {
 
     /// Writes the rest and ends.
     public func close() async {
-        await scope.close()
-        await write(durable: true)
+        await writer.close { self.takeChanged() }
     }
 
     private func scheduleWrite() {
-        guard store != nil else { return }
-        let start = state.withLock { state in
-            guard !state.isWriting, !state.changed.isEmpty else { return false }
-            state.isWriting = true
-            return true
-        }
-        guard start else { return }
-        let loop = system.home
-        scope.spawn(on: loop) { [self] in
-            do { try await loop.sleep(until: loop.now + IdentityCertificateLimits.writeDelay) } catch {}
-            state.withLock { $0.isWriting = false }
-            if !Task.isCancelled { await write(durable: false) }
-        }
+        guard state.withLock({ !$0.changed.isEmpty }) else { return }
+        writer.schedule { [self] in takeChanged() }
     }
 
-    private func write(durable: Bool) async {
-        guard let store else { return }
-        let batch = state.withLock { state in
+    private func takeChanged() -> [WriteBehind.Row] {
+        state.withLock { state in
             defer { state.changed = [:] }
             return state.changed.sorted { $0.key < $1.key }.map { (key: $0.key.bytes, value: $0.value) }
-        }
-        guard !batch.isEmpty else { return }
-        do {
-            try await store.write(durable: durable) { writer in
-                for (key, value) in batch {
-                    if let value {
-                        try writer.put(key, value, in: IdentityBindings.table)
-                    } else {
-                        try writer.remove(key, in: IdentityBindings.table)
-                    }
-                }
-            }
-        } catch {
-            log(.warning, "not written", [LogField("rows", batch.count), LogField("error", "\(error)")])
         }
     }
 }
