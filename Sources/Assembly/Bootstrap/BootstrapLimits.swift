@@ -9,6 +9,8 @@ public enum BootstrapLimits {
     public static let longestPause = Duration.seconds(600)
     /// Before a round when the last peer is lost.
     public static let lostPause = Duration.seconds(1)...Duration.seconds(3)
+    /// From the start of a node until it says that it is the first of its network.
+    public static let settling = Duration.seconds(1)
     /// Dials at once.
     public static let dials = 8
     /// Entries of the configured list that are used.

@@ -75,6 +75,8 @@ final class PeerSeeker: @unchecked Sendable {
         }
         if configured.isEmpty, lists.isEmpty, good.count == 0 {
             hasSaidAlone = true
+            // A node that cannot listen ends in the first moment, with a sentence of its own.
+            try await loop.sleep(until: loop.now + BootstrapLimits.settling)
             log(.info, "no bootstrap peers: waiting for others to connect")
         }
         var nextLook = loop.now + BootstrapLimits.rememberInterval
