@@ -153,7 +153,7 @@ import WaggleSimulation
                 default: break
                 }
             }
-            _ = try await KademliaTrace.$observer.withValue(observer) { try await nodes[2].kad.closestPeers(to: "some key") }
+            _ = try await KademliaTrace.watch(observer) { try await nodes[2].kad.closestPeers(to: "some key") }
             #expect(events.value.count { $0 == "asking" } == 5)
             #expect(events.value.count { $0 == "answered" } == 5)
             #expect(events.value.last == "closest 5")

@@ -34,7 +34,7 @@ final class QueryEvents: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask(executorPreference: home.taskExecutor) {
                 defer { events.end() }
-                try await KademliaTrace.$observer.withValue({ events.step($0, tellsClosest) }) { try await search(events) }
+                try await KademliaTrace.watch({ events.step($0, tellsClosest) }) { try await search(events) }
             }
             do {
                 while let event = try await events.next() { try await emitter.emit(event) }

@@ -74,10 +74,12 @@ final class PeerSeeker: @unchecked Sendable {
             }
         }
         if configured.isEmpty, lists.isEmpty, good.count == 0 {
-            hasSaidAlone = true
             // A node that cannot listen ends in the first moment, with a sentence of its own.
             try await loop.sleep(until: loop.now + BootstrapLimits.settling)
-            log(.info, "no bootstrap peers: waiting for others to connect")
+            if swarm.peers.isEmpty {
+                hasSaidAlone = true
+                log(.info, "no bootstrap peers: waiting for others to connect")
+            }
         }
         var nextLook = loop.now + BootstrapLimits.rememberInterval
         while true {

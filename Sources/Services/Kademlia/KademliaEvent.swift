@@ -18,9 +18,22 @@ public enum KademliaEvent: Sendable {
 
 /// Watches the searches of a task and of those that it starts:
 /// ```swift
-/// try await KademliaTrace.$observer.withValue({ print($0) }) { try await routing.findPeer(peer) }
+/// try await KademliaTrace.watch({ print($0) }) { try await routing.findPeer(peer) }
 /// ```
 public enum KademliaTrace {
-    /// Hears of every event, on the home loop; must not block.
-    @TaskLocal public static var observer: (@Sendable (KademliaEvent) -> Void)?
+    /// An object, because the optimised build of another module loses the type of a function as the value of a task.
+    private final class Watcher: Sendable {
+        let tell: @Sendable (KademliaEvent) -> Void
+
+        init(_ tell: @escaping @Sendable (KademliaEvent) -> Void) { self.tell = tell }
+    }
+
+    @TaskLocal private static var watcher: Watcher?
+
+    static var observer: (@Sendable (KademliaEvent) -> Void)? { watcher?.tell }
+
+    /// Runs `body`; `observer` hears of every event of its searches, on the home loop, and must not block.
+    public static func watch<R>(_ observer: @escaping @Sendable (KademliaEvent) -> Void, _ body: () async throws -> R) async rethrows -> R {
+        try await $watcher.withValue(Watcher(observer)) { try await body() }
+    }
 }
