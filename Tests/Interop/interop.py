@@ -157,6 +157,11 @@ class Peers:
         return self.started(Waggle(self.binary, self.work, "alone"))
 
     @functools.cached_property
+    def partner(self):
+        """Waggle's daemon, to connect with others of its kind."""
+        return self.started(Waggle(self.binary, self.work, "partner"))
+
+    @functools.cached_property
     def future(self):
         """Waggle's daemon with an identity that only Waggle knows."""
         return self.started(Waggle(self.binary, self.work, "future", "--identity=ml-dsa-65"))
@@ -464,10 +469,10 @@ def dual_identity(peers):
     peers.p2pd.connect(address)
     lines = Process([peers.python, os.path.join(HERE, "pypeer.py"), "dial", address, "identify", "ping:10"]).finish(60)
     expect(events(lines, "ping")[0]["count"] == 10, lines)
-    peers.alone.run("swarm", "connect", address.rsplit("/p2p/")[0] + "/p2p/" + known["SecondID"])
-    said = peers.alone.run("swarm", "peers", "-v")
+    peers.partner.run("swarm", "connect", address.rsplit("/p2p/")[0] + "/p2p/" + known["SecondID"])
+    said = peers.partner.run("swarm", "peers", "-v")
     expect("Ed25519+ML-DSA-65 also " + known["SecondID"] + " verified" in said, said)
-    expect(json.loads(peers.alone.run("id", known["SecondID"]))["SecondID"] == known["ID"], "the names are not one")
+    expect(json.loads(peers.partner.run("id", known["SecondID"]))["SecondID"] == known["ID"], "the names are not one")
     return "Kubo both ways, p2pd, py-libp2p; Waggle under either name"
 
 
@@ -563,11 +568,11 @@ def unknown_identity(peers):
     else:
         raise AssertionError("p2pd connected")
     expect(peers.future.run("swarm", "peers") == "", "another implementation stayed connected")
-    peers.alone.run("swarm", "connect", address)
-    said = peers.alone.run("swarm", "peers", "-v")
+    peers.partner.run("swarm", "connect", address)
+    said = peers.partner.run("swarm", "peers", "-v")
     expect(known["ID"] in said and "ML-DSA-65" in said, said)
-    expect("Average latency" in peers.alone.run("ping", "-n", "3", known["ID"]), "no answer to a ping")
-    expect(json.loads(peers.alone.run("id", known["ID"]))["PublicKey"] == known["PublicKey"], "another key arrived")
+    expect("Average latency" in peers.partner.run("ping", "-n", "3", known["ID"]), "no answer to a ping")
+    expect(json.loads(peers.partner.run("id", known["ID"]))["PublicKey"] == known["PublicKey"], "another key arrived")
     return "refused by Kubo, p2pd and py-libp2p, accepted by Waggle"
 
 
