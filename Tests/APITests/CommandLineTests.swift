@@ -168,6 +168,11 @@ import WaggleSimulation
         let shell = try ready()
         #expect(try shell("config", "A.B", "text").code == 0)
         #expect(try shell("config", "A.B").output == "text\n")
+        #expect(try shell("config", "--json", "Bootstrap", #"["auto"]"#).code == 0)
+        #expect(try shell("config", "Bootstrap").output.contains("auto"))
+        let expanded = try shell("config", "--expand-auto", "Bootstrap").output
+        #expect(expanded.contains("/dnsaddr/bootstrap.libp2p.io/") && !expanded.contains("auto"))
+        #expect(try shell("config", "--json", "Bootstrap", "[]").code == 0)
         #expect(try shell("config", "--json", "A.C", "[1,2]").code == 0)
         #expect(try shell("config", "--enc=json", "A.C").output.contains("[1,2]"))
         #expect(try shell("config", "--bool", "A.D", "true").code == 0)

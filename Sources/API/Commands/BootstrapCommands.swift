@@ -16,11 +16,7 @@ enum BootstrapCommands {
 
     private static let show: Command.Run = { request, session, emitter in
         let list = try session.configuration.bootstrap
-        try await emitter.emitOnce(["Peers": .strings(request.flag("expand-auto") ? expanded(list) : list)])
-    }
-
-    private static func expanded(_ list: [String]) -> [String] {
-        list.flatMap { $0 == ConfigurationDefaults.automatic ? ConfigurationDefaults.bootstrap : [$0] }
+        try await emitter.emitOnce(["Peers": .strings(request.flag("expand-auto") ? ConfigurationDefaults.expanded(list) : list)])
     }
 
     private static let listText: Command.Text = { value, _ in peers(value).map { $0 + "\n" }.joined() }

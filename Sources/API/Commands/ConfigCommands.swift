@@ -24,7 +24,7 @@ enum ConfigCommands {
         options: [
             .flag("bool", about: "Set a boolean value."),
             .flag("json", about: "Parse stringified JSON."),
-            .flag("expand-auto", about: "Accepted for compatibility; there are no placeholders to expand."),
+            .flag("expand-auto", about: "Show the peers that 'auto' in Bootstrap stands for."),
         ],
         subcommands: [show, edit, replace, profile], needs: .configuration,
         text: { value, request in request.arguments.count == 2 ? "" : human(value["Value"] ?? .null) + "\n" }
@@ -34,7 +34,10 @@ enum ConfigCommands {
             throw CommandError("cannot show or change private key through API")
         }
         guard request.arguments.count == 2 else {
-            guard let value = try session.configuration[key] else { throw CommandError("failed to get config value: \"key \(key) not found\"") }
+            guard var value = try session.configuration[key] else { throw CommandError("failed to get config value: \"key \(key) not found\"") }
+            if request.flag("expand-auto"), key.lowercased() == "bootstrap", let list = value.array {
+                value = .strings(ConfigurationDefaults.expanded(list.compactMap(\.string)))
+            }
             return try await emitter.emitOnce(["Key": .string(key), "Value": value])
         }
         let text = request.arguments[1]

@@ -40,7 +40,7 @@ enum InitCommand {
             throw CommandError("ipfs daemon is running. please stop it to run this command")
         }
         let isDual = request.string("algorithm") == "dual"
-        let choice = try KeyChoice(type: isDual ? "ed25519" : request.string("algorithm") ?? "ed25519", size: request.integer("bits"))
+        let choice = try KeyChoice(type: isDual ? "ed25519" : request.string("algorithm") ?? "ed25519", size: request.integer("bits"), others: ", dual")
         guard try !Repository.exists(at: path, on: session.system) else {
             throw CommandError("ipfs configuration file already exists!\nReinitializing would overwrite your keys")
         }

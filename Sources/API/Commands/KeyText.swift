@@ -66,9 +66,10 @@ struct KeyChoice: Sendable {
     let kind: KeyKind
     private let bits: Int
 
-    init(type: String, size: Int64?) throws(CommandError) {
+    /// `others` are what else the command would have taken.
+    init(type: String, size: Int64?, others: String = "") throws(CommandError) {
         guard let kind = KeyKind(option: type), KeyChoice.kinds.contains(kind) else {
-            throw CommandError("unrecognized key type: \(type); known are \(KeyChoice.names)")
+            throw CommandError("unrecognized key type: \(type); known are \(KeyChoice.names)\(others)")
         }
         self.kind = kind
         bits = Int(clamping: size ?? Int64(RSALimits.bits.lowerBound))

@@ -39,6 +39,9 @@ package enum ConfigurationDefaults {
     /// What stands for the public list.
     static let automatic = "auto"
 
+    /// A bootstrap list with the public one in place of `auto`.
+    static func expanded(_ list: [String]) -> [String] { list.flatMap { $0 == automatic ? bootstrap : [$0] } }
+
     /// The nodes by which one gets to know the public network.
     package static let bootstrap = [
         "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",

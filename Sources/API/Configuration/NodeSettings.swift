@@ -121,7 +121,7 @@ package enum NodeSettings {
     /// The entries of a bootstrap list; "auto" stands for the public one.
     package static func seeds(_ texts: [String]) throws(CommandError) -> [SeedSource] {
         var seeds: [SeedSource] = []
-        for text in texts.flatMap({ $0 == ConfigurationDefaults.automatic ? ConfigurationDefaults.bootstrap : [$0] }) {
+        for text in ConfigurationDefaults.expanded(texts) {
             do { seeds.append(try SeedSource(text)) } catch { throw CommandError("Bootstrap: \(error)") }
         }
         return seeds
