@@ -2,8 +2,6 @@
 import json
 import os
 import subprocess
-import sys
-import tempfile
 
 from nodes import Waggle
 
@@ -13,53 +11,40 @@ def expect(condition, text):
         raise AssertionError(text)
 
 
-def address(node):
-    return next(a for a in json.loads(node.run("id"))["Addresses"] if "/127.0.0.1/" in a)
-
-
-def check(binary):
+def check(peers):
     """Nodes of one chain exchange files; another chain and another policy are refused with words that say why, on both sides."""
-    with tempfile.TemporaryDirectory() as folder:
-        nodes = {}
+    binary, folder, nodes = peers.binary, peers.work, {}
+    only = {"Waggle.Chain": 7, "Waggle.ChainChannel": "only"}
+    nodes["alice"] = Waggle(binary, folder, "alice", "--identity=ml-dsa-65", settings=only)
+    nodes["bob"] = Waggle(binary, folder, "bob", "--identity=slh-dsa-shake-128s", settings={"Waggle.Chain": "7"})
+    nodes["carol"] = Waggle(binary, folder, "carol", "--identity=ml-dsa-65", settings={**only, "Waggle.Chain": 8})
+    strict = ["ML-KEM-768", "ML-DSA-65", "ChaCha20-Poly1305", "SHA3-256"]
+    nodes["dave"] = Waggle(binary, folder, "dave", "--identity=ml-dsa-65", settings={**only, "Waggle.AlgorithmPolicy": strict})
+    alice, bob = nodes["alice"], nodes["bob"]
+    bob.run("swarm", "connect", alice.address())
+    said = bob.run("swarm", "peers", "-v")
+    expect("/animica/1" in said and "ML-KEM-768 mutual" in said and "ML-DSA-65" in said and "verified" in said, said)
+    expect("SLH-DSA-SHAKE-128s" in alice.run("swarm", "peers", "-v"), "the hash-based identity is not named")
+    expect("Average latency" in bob.run("ping", "-n", "3", json.loads(alice.run("id"))["ID"]), "no answer to a ping")
+    path = os.path.join(folder, "file")
+    with open(path, "wb") as file:
+        file.write(os.urandom(8 << 20))
+    cid = alice.run("add", "-Q", path)
+    copy = os.path.join(folder, "copy")
+    with open(copy, "wb") as file:
+        bob.run("cat", cid, output=file)
+    with open(path, "rb") as left, open(copy, "rb") as right:
+        expect(left.read() == right.read(), "the file differs")
+    for name, words in ("carol", "this node is on chain 8, the peer on chain 7"), ("dave", "algorithm policy has the root"):
         try:
-            only = {"Waggle.Chain": 7, "Waggle.ChainChannel": "only"}
-            nodes["alice"] = Waggle(binary, folder, "alice", "--identity=ml-dsa-65", settings=only)
-            nodes["bob"] = Waggle(binary, folder, "bob", "--identity=slh-dsa-shake-128s", settings={"Waggle.Chain": "7"})
-            nodes["carol"] = Waggle(binary, folder, "carol", "--identity=ml-dsa-65", settings={**only, "Waggle.Chain": 8})
-            strict = ["ML-KEM-768", "ML-DSA-65", "ChaCha20-Poly1305", "SHA3-256"]
-            nodes["dave"] = Waggle(binary, folder, "dave", "--identity=ml-dsa-65", settings={**only, "Waggle.AlgorithmPolicy": strict})
-            alice, bob = nodes["alice"], nodes["bob"]
-            bob.run("swarm", "connect", address(alice))
-            said = bob.run("swarm", "peers", "-v")
-            expect("/animica/1" in said and "ML-KEM-768 mutual" in said and "ML-DSA-65" in said and "verified" in said, said)
-            expect("SLH-DSA-SHAKE-128s" in alice.run("swarm", "peers", "-v"), "the hash-based identity is not named")
-            expect("Average latency" in bob.run("ping", "-n", "3", json.loads(alice.run("id"))["ID"]), "no answer to a ping")
-            path = os.path.join(folder, "file")
-            with open(path, "wb") as file:
-                file.write(os.urandom(8 << 20))
-            cid = alice.run("add", "-Q", path)
-            copy = os.path.join(folder, "copy")
-            with open(copy, "wb") as file:
-                bob.run("cat", cid, output=file)
-            with open(path, "rb") as left, open(copy, "rb") as right:
-                expect(left.read() == right.read(), "the file differs")
-            for name, words in ("carol", "this node is on chain 8, the peer on chain 7"), ("dave", "algorithm policy has the root"):
-                try:
-                    nodes[name].run("swarm", "connect", address(alice))
-                except RuntimeError as error:
-                    expect("the peer refused" in str(error) and words in str(error), f"{name}: {error}")
-                else:
-                    raise AssertionError(f"{name} connected")
-            classical = dict(bob.environment, WAGGLE_PATH=os.path.join(folder, "eve"))
-            subprocess.run([binary, "init", "--profile=test"], env=classical, check=True, capture_output=True)
-            subprocess.run([binary, "config", "--json", "Waggle.Chain", "7"], env=classical, check=True, capture_output=True)
-            done = subprocess.run([binary, "daemon"], env=classical, capture_output=True, text=True, timeout=60)
-            expect(done.returncode != 0 and "needs an identity of ML-DSA-65" in done.stderr + done.stdout, done.stderr + done.stdout)
-            return "8 MiB between ML-DSA and SLH-DSA identities; another chain, another policy and a classical identity are refused plainly"
-        finally:
-            for node in nodes.values():
-                node.stop()
-
-
-if __name__ == "__main__":
-    print(check(sys.argv[1]))
+            nodes[name].run("swarm", "connect", alice.address())
+        except RuntimeError as error:
+            expect("the peer refused" in str(error) and words in str(error), f"{name}: {error}")
+        else:
+            raise AssertionError(f"{name} connected")
+    classical = dict(bob.environment, WAGGLE_PATH=os.path.join(folder, "eve"))
+    subprocess.run([binary, "init", "--profile=test"], env=classical, check=True, capture_output=True)
+    subprocess.run([binary, "config", "--json", "Waggle.Chain", "7"], env=classical, check=True, capture_output=True)
+    done = subprocess.run([binary, "daemon"], env=classical, capture_output=True, text=True, timeout=60)
+    expect(done.returncode != 0 and "needs an identity of ML-DSA-65" in done.stderr + done.stdout, done.stderr + done.stdout)
+    return "8 MiB between ML-DSA and SLH-DSA identities; another chain, another policy and a classical identity are refused plainly"

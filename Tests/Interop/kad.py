@@ -2,9 +2,9 @@
 import hashlib
 import json
 import os
-import time
 
 from p2pd import P2PD, base58_decode
+from processes import until
 
 
 def expect(condition, text):
@@ -30,16 +30,21 @@ def p2pd_servers(peers):
     """Two servers of go-libp2p that know each other, and Waggle connected with the first."""
     first, second = peers.kad_p2pd
     second.connect(first.address)
-    # They enter each other's tables only after identify and a first question.
-    for one, other in ((first, second), (second, first)):
-        for _ in range(100):
-            try:
-                if base58_decode(other.peer) in one.dht(P2PD.GET_CLOSEST, key=base58_decode(other.peer)):
-                    break
-            except RuntimeError:
-                pass
-            time.sleep(0.1)
+    knows(first, second.peer)
+    knows(second, first.peer)
     return first, second
+
+
+def knows(p2pd, peer):
+    """Waits until the peer is in p2pd's table, which it enters only after identify and a first question."""
+    def has():
+        try:
+            # Answers are PeerIDs in binary here, where other questions give them in text.
+            return base58_decode(peer) in p2pd.dht(P2PD.GET_CLOSEST, key=base58_decode(peer))
+        except RuntimeError:
+            return False
+
+    until(f"{peer} is in the table of {p2pd.name}", has)
 
 
 def we_ask_p2pd(peers):
@@ -71,7 +76,8 @@ def p2pd_stores_at_us(peers):
     address, us = server.wait("ready")["addresses"][0], server.wait("ready")["peer"]
     first.connect(address)
     second.connect(address)
-    time.sleep(0.5)
+    knows(first, us)
+    knows(second, us)
     cid = varied(3)
     first.dht(P2PD.PROVIDE, cid=cid)
     key = b"/pk/" + base58_decode(first.peer)

@@ -1,6 +1,6 @@
 """Runs Kubo 0.22, which comes as a C library, as a child process.
 
-kubo.py LIBRARY REPOSITORY PORT ROUTING    takes one JSON request a line on standard input and answers each with one line
+kubo.py LIBRARY REPOSITORY ROUTING    takes one JSON request a line on standard input and answers each with one line
 """
 import ctypes
 import json
@@ -10,13 +10,13 @@ import sys
 TEXT = ["AddFile", "ListPeers", "GetNodeID", "GetNodeMultiAddrs", "PubSubNextMessage"]
 
 
-def configure(repository, port, routing):
+def configure(repository, routing):
     path = os.path.join(repository, "config")
     with open(path) as file:
         config = json.load(file)
     config["Bootstrap"] = []
     config["Discovery"]["MDNS"]["Enabled"] = False
-    config["Addresses"]["Swarm"] = [f"/ip4/127.0.0.1/tcp/{port}"]
+    config["Addresses"]["Swarm"] = ["/ip4/127.0.0.1/tcp/0"]
     config["Addresses"]["API"] = config["Addresses"]["Gateway"] = "/ip4/127.0.0.1/tcp/0"
     config["Swarm"]["DisableNatPortMap"] = True
     config["Swarm"]["RelayClient"] = {"Enabled": False}
@@ -30,7 +30,7 @@ def configure(repository, port, routing):
 
 
 def main():
-    library_path, repository, port, routing = sys.argv[1:]
+    library_path, repository, routing = sys.argv[1:]
     # The library writes to standard output as it likes: keep that apart from the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -42,7 +42,7 @@ def main():
     os.makedirs(repository, exist_ok=True)
     here = repository.encode()
     library.CreateRepo(here)
-    configure(repository, int(port), routing)
+    configure(repository, routing)
     library.RunNode(here)
 
     def text(value):
@@ -50,6 +50,7 @@ def main():
 
     actions = {
         "id": lambda: text(library.GetNodeID(here)),
+        "addresses": lambda: text(library.GetNodeMultiAddrs(here)),
         "add": lambda path: text(library.AddFile(here, path.encode(), ctypes.c_bool(False))),
         "get": lambda cid, target: library.Download(here, cid.encode(), target.encode()),
         "connect": lambda address: library.ConnectToPeer(here, address.encode()),

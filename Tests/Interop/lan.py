@@ -4,7 +4,6 @@ lan.py WAGGLE PYTHON     in a fresh user, network and mount namespace (see `chec
 
 Multicast DNS between Waggle's daemon and py-libp2p and between two daemons; `/dnsaddr` through a name server of the test's own.
 """
-import json
 import os
 import signal
 import socket
@@ -15,68 +14,28 @@ import tempfile
 import threading
 import time
 
+from nodes import Waggle
+from processes import Child, Talker, started, stop_all, until
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HERE_IP, THERE_IP = "10.77.0.1", "10.77.0.2"
 
 
-def check(waggle, python):
+def check(peers):
     """Runs this file in namespaces of its own and returns what it saw; says so where the kernel does not allow them."""
     inside = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
     probe = "ip link add probe0 type veth peer name probe1 && ip link set lo up"
     if subprocess.run([*inside, "sh", "-c", probe], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
         return "left out: this kernel lets nobody make network namespaces"
-    done = subprocess.run(
-        [*inside, sys.executable, os.path.abspath(__file__), waggle, python], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        timeout=180)
-    if done.returncode != 0:
-        raise AssertionError(done.stderr.decode(errors="replace").strip()[-1500:])
-    return done.stdout.decode().strip()
+    play = Child("the LAN", [*inside, sys.executable, os.path.abspath(__file__), peers.binary, peers.python], stdout=subprocess.PIPE)
+    said = play.process.stdout.read().decode().strip()
+    if play.process.wait(60) != 0:
+        raise AssertionError(play.text().decode(errors="replace").strip())
+    return said
 
 
 def run(*words):
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-
-
-def until(what, condition, seconds=40):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(0.1)
-
-
-class Daemon:
-    def __init__(self, waggle, folder, name, listen, prefix=()):
-        self.waggle, self.prefix = waggle, list(prefix)
-        self.environment = dict(os.environ, WAGGLE_PATH=os.path.join(folder, name))
-        self("init", "--profile=test")
-        self("config", "--json", "Addresses.Swarm", json.dumps(listen))
-        self("config", "--json", "Discovery.MDNS.Enabled", "true")
-        self.log = open(os.path.join(folder, name + ".log"), "w+b")
-        self.process = subprocess.Popen(
-            [*self.prefix, waggle, "daemon"], env=self.environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
-        until("the daemon gets ready", lambda: b"Daemon is ready" in self.text(), 30)
-        self.peer = self("id", "-f", "<id>")
-
-    def text(self):
-        self.log.seek(0)
-        return self.log.read()
-
-    def __call__(self, *words):
-        done = subprocess.run([*self.prefix, self.waggle, *words], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-        if done.returncode != 0:
-            raise AssertionError(f"waggle {' '.join(words)}: {done.stderr.decode().strip()}")
-        return done.stdout.decode().strip()
-
-    def peers(self):
-        return self("swarm", "peers")
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
 
 
 class NameServer:
@@ -108,80 +67,82 @@ class NameServer:
 
 def main():
     waggle, python = sys.argv[1:]
+    # Leaves through the clean-up, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run("mount", "-t", "tmpfs", "none", "/mnt")
     with open("/mnt/resolv.conf", "w") as file:
         file.write(f"nameserver {HERE_IP}\n")
     run("mount", "--bind", "/mnt/resolv.conf", "/etc/resolv.conf")
     run("ip", "link", "add", "cable0", "type", "veth", "peer", "name", "cable1")
-    # The other side lives as long as this process.
-    other = subprocess.Popen(["unshare", "--net", "sleep", "300"])
-    there = ["nsenter", "--net", "--target", str(other.pid)]
     try:
-        until("the other namespace", lambda: os.readlink(f"/proc/{other.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
-        run("ip", "link", "set", "cable1", "netns", str(other.pid))
+        # The other side lives as long as this process.
+        other = Child("the other side", ["unshare", "--net", "sleep", "3600"]).process.pid
+        there = ["nsenter", "--net", "--target", str(other)]
+        until("the other namespace", lambda: os.readlink(f"/proc/{other}/ns/net") != os.readlink("/proc/self/ns/net"))
+        run("ip", "link", "set", "cable1", "netns", str(other))
         for prefix, cable, last in (((), "cable0", 1), (there, "cable1", 2)):
             run(*prefix, "ip", "link", "set", "lo", "up")
             run(*prefix, "ip", "address", "add", f"10.77.0.{last}/24", "dev", cable)
             run(*prefix, "ip", "address", "add", f"fd77::{last}/64", "dev", cable, "nodad")
             run(*prefix, "ip", "link", "set", cable, "up")
         with tempfile.TemporaryDirectory(prefix="waggle-lan-") as folder:
-            print(play(waggle, python, folder, there))
+            said = play(waggle, python, folder, there)
+            problems = stop_all()
+            assert not problems, "\n".join(problems)
+            print(said)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", *(child.tail() for child in started), sep="\n", file=sys.stderr)
+        sys.exit(1)
     finally:
-        other.kill()
+        stop_all()
 
 
 def play(waggle, python, folder, there):
     everywhere = ["/ip4/0.0.0.0/tcp/4701", "/ip6/::/tcp/4701"]
-    running = []
+
+    def daemon(name, listen, prefix=()):
+        settings = {"Addresses.Swarm": listen, "Discovery.MDNS.Enabled": True}
+        return Waggle(waggle, folder, name, settings=settings, prefix=prefix, log="info")
+
+    def sees(one, other):
+        return other in one.run("swarm", "peers")
+
+    one = daemon("one", everywhere)
+    # Among daemons.
+    start = time.monotonic()
+    two = daemon("two", everywhere, there)
+    until("two daemons find each other", lambda: sees(one, two.peer) and sees(two, one.peer))
+    among = time.monotonic() - start
+    two.stop()
+    until("the connection ends", lambda: not sees(one, two.peer))
+
+    # With py-libp2p.
+    py = Talker("py-libp2p", [*there, python, os.path.join(HERE, "pypeer.py"), "mdns", THERE_IP, "4002"])
+    peer = py.wait("ready")["peer"]
+    until("Waggle finds py-libp2p", lambda: sees(one, peer))
+    found = py.wait("found", peer=one.peer)["addresses"]
+    assert any(address.startswith("/ip4/10.77.0.1/tcp/4701") for address in found), found
+    assert not any("127.0.0.1" in address for address in found), found
+    py.stop()
+
+    # Names.
+    three = daemon("three", ["/ip4/10.77.0.2/tcp/4703"], there)
+    for here, other in ((one, three), (three, one)):
+        if sees(one, three.peer):
+            here.run("swarm", "disconnect", f"/p2p/{other.peer}")
+    server = NameServer({"_dnsaddr.net.test": [f"dnsaddr=/ip4/10.77.0.2/tcp/4703/p2p/{three.peer}", "dnsaddr=/ip4/10.77.0.9/tcp/1"]})
+    said = one.run("swarm", "connect", f"/dnsaddr/net.test/p2p/{three.peer}")
+    assert "success" in said, said
+    one.run("swarm", "connect", "/dnsaddr/net.test")
     try:
-        one = Daemon(waggle, folder, "one", everywhere)
-        running.append(one)
-        # Among daemons.
-        start = time.monotonic()
-        two = Daemon(waggle, folder, "two", everywhere, there)
-        running.append(two)
-        until("two daemons find each other", lambda: two.peer in one.peers() and one.peer in two.peers())
-        among = time.monotonic() - start
-        two.stop()
-        running.remove(two)
-        until("the connection ends", lambda: two.peer not in one.peers())
-
-        # With py-libp2p.
-        heard = open(os.path.join(folder, "py.log"), "w+b")
-        py = subprocess.Popen([*there, python, os.path.join(HERE, "pypeer.py"), "mdns", THERE_IP, "4002"], stdin=subprocess.DEVNULL, stdout=heard, stderr=heard)
-        try:
-            def lines():
-                heard.seek(0)
-                return [json.loads(line) for line in heard.read().splitlines() if line.startswith(b"{")]
-
-            until("py-libp2p gets ready", lambda: any(line["event"] == "ready" for line in lines()))
-            peer = next(line["peer"] for line in lines() if line["event"] == "ready")
-            until("Waggle finds py-libp2p", lambda: peer in one.peers())
-            until("py-libp2p finds Waggle", lambda: any(line["event"] == "found" and line["peer"] == one.peer for line in lines()))
-            found = next(line["addresses"] for line in lines() if line["event"] == "found" and line["peer"] == one.peer)
-            assert any(address.startswith("/ip4/10.77.0.1/tcp/4701") for address in found), found
-            assert not any("127.0.0.1" in address for address in found), found
-        finally:
-            py.kill()
-            py.wait()
-
-        # Names.
-        three = Daemon(waggle, folder, "three", ["/ip4/10.77.0.2/tcp/4703"], there)
-        running.append(three)
-        for daemon in (one, three):
-            daemon("swarm", "disconnect", f"/p2p/{three.peer if daemon is one else one.peer}") if (three.peer in one.peers()) else None
-        server = NameServer({"_dnsaddr.net.test": [f"dnsaddr=/ip4/10.77.0.2/tcp/4703/p2p/{three.peer}", "dnsaddr=/ip4/10.77.0.9/tcp/1"]})
-        said = one("swarm", "connect", f"/dnsaddr/net.test/p2p/{three.peer}")
-        assert "success" in said, said
-        one("swarm", "connect", "/dnsaddr/net.test")
-        refused = subprocess.run([waggle, "swarm", "connect", f"/dnsaddr/none.test/p2p/12D3KooWA6EGcHyLd5zLwJkP8X5sVTQpGqDwgBR3yqkgXJQaMcxR"], env=one.environment, capture_output=True, timeout=60)
-        assert refused.returncode != 0 and b"no such name" in refused.stderr, refused.stderr
-        log = one.text()
-        assert b"warning" not in log.lower() or b"mdns" not in log.lower(), log
-        return f"two daemons after {among:.1f} s, py-libp2p both ways, /dnsaddr with {server.asked} questions"
-    finally:
-        for daemon in running:
-            daemon.stop()
+        one.run("swarm", "connect", "/dnsaddr/none.test/p2p/12D3KooWA6EGcHyLd5zLwJkP8X5sVTQpGqDwgBR3yqkgXJQaMcxR")
+    except RuntimeError as error:
+        assert "no such name" in str(error), error
+    else:
+        raise AssertionError("a name that nobody has was reached")
+    log = one.text().lower()
+    assert b"warning" not in log or b"mdns" not in log, log
+    return f"two daemons after {among:.1f} s, py-libp2p both ways, /dnsaddr with {server.asked} questions"
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 import json
 import os
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
 from p2pd import P2PD, base58_decode
+from processes import until
 
 RECORD = "application/vnd.ipfs.ipns-record"
 
@@ -33,19 +33,21 @@ def peer_of(node, name):
     return node.run("key", "ls", "-l", "--ipns-base=b58mh").split(f" {name}")[0].split()[-1]
 
 
-def eventually(question, seconds=30):
-    """What `question` says as soon as it is true."""
-    end = time.monotonic() + seconds
-    while True:
+def eventually(question, seconds=60):
+    """What `question` says as soon as it is true; until then it may fail."""
+    failures = []
+
+    def ask():
         try:
-            answer = question()
-            if answer:
-                return answer
-        except RuntimeError:
-            if time.monotonic() > end:
-                raise
-        expect(time.monotonic() < end, "not in time")
-        time.sleep(0.2)
+            return question()
+        except RuntimeError as error:
+            failures[:] = [error]
+            return None
+
+    try:
+        return until("the answer", ask, seconds)
+    except AssertionError as late:
+        raise AssertionError(f"{late}; {failures}")
 
 
 def among_daemons(peers):

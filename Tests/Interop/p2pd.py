@@ -1,9 +1,10 @@
 """Drives p2pd, the daemon of go-libp2p 0.32, through its control socket."""
 import os
 import socket
-import subprocess
+import tempfile
 import threading
-import time
+
+from processes import GO_LOG, Child, until
 
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
@@ -71,37 +72,22 @@ def fields(data):
     return found
 
 
-class P2PD:
+class P2PD(Child):
     IDENTIFY, CONNECT, STREAM_OPEN, STREAM_HANDLER, DHT = range(5)
     FIND_PEER, FIND_PEERS_CONNECTED, FIND_PROVIDERS, GET_CLOSEST, GET_PUBLIC_KEY, GET_VALUE, SEARCH_VALUE, PUT_VALUE, PROVIDE = range(9)
 
-    def __init__(self, binary, folder, port, *options):
-        self.path = os.path.join(folder, f"p2pd-{port}.sock")
-        if os.path.exists(self.path):
-            os.remove(self.path)
-        self.port = port
-        self.log = open(os.path.join(folder, f"p2pd-{port}.log"), "wb")
-        self.process = subprocess.Popen(
-            [binary, "-listen", "/unix" + self.path, "-hostAddrs", f"/ip4/127.0.0.1/tcp/{port}", "-bootstrapPeers", "", "-idleTimeout", "0", *options],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        self.peer = self.first_answer()
-        self.address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{self.peer}"
-
-    def first_answer(self):
-        """Its PeerID, as soon as it listens."""
-        for _ in range(400):
-            try:
-                return self.identify()
-            except (FileNotFoundError, ConnectionRefusedError):
-                time.sleep(0.05)
-        raise RuntimeError("p2pd does not start")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+    def __init__(self, name, binary, folder, *options):
+        # A name that nobody had before; the socket's path must be short.
+        self.path = os.path.join(tempfile.mkdtemp(dir=folder), "control")
+        super().__init__(
+            name, [binary, "-listen", "/unix" + self.path, "-hostAddrs", "/ip4/127.0.0.1/tcp/0", "-bootstrapPeers", "", "-idleTimeout", "0", *options],
+            env=GO_LOG)
+        self.peer, self.port = until(f"{name} listens", self.identify)
+        self.address = f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.peer}"
 
     def request(self, kind, body=b"", number=None):
         control = socket.socket(socket.AF_UNIX)
+        control.settimeout(120)
         control.connect(self.path)
         message = field(1, kind) + (field(number, body) if number else b"")
         control.sendall(varint(len(message)) + message)
@@ -130,18 +116,25 @@ class P2PD:
         return data
 
     def identify(self):
-        control, response = self.request(self.IDENTIFY)
+        """Its PeerID and port, or nil while it does not listen."""
+        try:
+            control, response = self.request(self.IDENTIFY)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
         control.close()
-        return base58_encode(dict(fields(response[4]))[1])
+        known = fields(response[4])
+        loopback = tcp_multiaddr(0)[:-2]
+        ports = [int.from_bytes(value[-2:], "big") for number, value in known if number == 2 and value[:-2] == loopback]
+        return (base58_encode(dict(known)[1]), ports[0]) if ports else None
 
     def connect(self, address):
         where, peer = address.rsplit("/p2p/", 1)
-        body = field(1, base58_decode(peer)) + field(2, tcp_multiaddr(int(where.rsplit("/", 1)[1]))) + field(3, 20)
+        body = field(1, base58_decode(peer)) + field(2, tcp_multiaddr(int(where.rsplit("/", 1)[1]))) + field(3, 60)
         self.request(self.CONNECT, body, 2)[0].close()
 
     def open_stream(self, peer, protocol):
         """A socket that carries the stream."""
-        return self.request(self.STREAM_OPEN, field(1, base58_decode(peer)) + field(2, protocol) + field(3, 20), 3)[0]
+        return self.request(self.STREAM_OPEN, field(1, base58_decode(peer)) + field(2, protocol) + field(3, 60), 3)[0]
 
     def serve_echo(self, protocol):
         """Lets the daemon hand streams of `protocol` to an echo in this process."""
@@ -172,6 +165,7 @@ class P2PD:
     def subscribe(self, topic):
         """A list that grows with what arrives: pairs of author and data."""
         stream = self.request(self.PUBSUB, field(1, self.SUBSCRIBE) + field(2, topic), 8)[0]
+        stream.settimeout(None)
         messages = []
 
         def read():

@@ -1,12 +1,12 @@
 """A py-libp2p host. Runs in the virtual environment that scripts/interop makes; one JSON object a line.
 
-pypeer.py listen PORT                  echo, ping, identify and perf until killed
+pypeer.py listen                       echo, ping, identify and perf until killed
 pypeer.py point                        a rendezvous server until killed
 pypeer.py meet MULTIADDR NAMESPACE     registers there and asks who else did
 pypeer.py mdns IP PORT                 multicast DNS until killed
 pypeer.py dial MULTIADDR ACTION...     ping:N identify echo:BYTES:STREAMS perf:UP:DOWN
-pypeer.py kad-listen PORT              a server of the hash table
-pypeer.py kad-dial PORT MULTIADDR ACTION... the same, with: find:PEER provide:HASH providers:HASH put:KEY=VALUE get:KEY
+pypeer.py kad-listen                   a server of the hash table
+pypeer.py kad-dial MULTIADDR ACTION... the same, with: find:PEER provide:HASH providers:HASH put:KEY=VALUE get:KEY
 """
 import json
 import logging
@@ -28,6 +28,7 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 
 ECHO = TProtocol("/echo/1.0.0")
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
 def say(**values):
@@ -54,20 +55,20 @@ async def echo(stream):
         say(event="close failed", error=repr(error))
 
 
-async def listen(port):
-    where = [multiaddr.Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]
+async def listen():
+    where = [multiaddr.Multiaddr(LOOPBACK)]
     host = make_host(where)
     async with host.run(listen_addrs=where):
         host.set_stream_handler(ECHO, echo)
         await PerfService(host).start()
-        say(event="ready", peer=host.get_id().to_string(), address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{host.get_id().to_string()}")
+        say(event="ready", peer=host.get_id().to_string(), address=str(host.get_addrs()[0]))
         await trio.sleep_forever()
 
 
 async def point():
     from libp2p.discovery.rendezvous.service import RendezvousService
 
-    where = [multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]
+    where = [multiaddr.Multiaddr(LOOPBACK)]
     host = make_host(where)
     async with host.run(listen_addrs=where):
         RendezvousService(host)
@@ -80,7 +81,7 @@ async def meet(address, namespace):
     from libp2p.discovery.rendezvous.client import RendezvousClient
 
     info = info_from_p2p_addr(multiaddr.Multiaddr(address))
-    where = [multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]
+    where = [multiaddr.Multiaddr(LOOPBACK)]
     host = make_host(where)
     async with host.run(listen_addrs=where):
         await host.connect(info)
@@ -124,7 +125,7 @@ async def read_all(stream):
 async def dial(address, actions):
     target = multiaddr.Multiaddr(address)
     info = info_from_p2p_addr(target)
-    where = [multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]
+    where = [multiaddr.Multiaddr(LOOPBACK)]
     host = make_host(where)
     async with host.run(listen_addrs=where):
         await host.connect(info)
@@ -202,7 +203,7 @@ async def act(host, target, peer, name, *numbers):
         raise SystemExit(f"unknown action {name}")
 
 
-async def kad(port, address, actions):
+async def kad(address, actions):
     from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
     from libp2p.peer.id import ID
     from libp2p.records.validator import Validator
@@ -215,7 +216,7 @@ async def kad(port, address, actions):
         def select(self, key, values):
             return 0
 
-    where = [multiaddr.Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]
+    where = [multiaddr.Multiaddr(LOOPBACK)]
     host = make_host(where)
     async with host.run(listen_addrs=where):
         table = KadDHT(host, DHTMode.SERVER)
@@ -223,7 +224,7 @@ async def kad(port, address, actions):
         async with background_trio_service(table):
             own = host.get_id().to_string()
             if not address:
-                say(event="ready", peer=own, address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{own}")
+                say(event="ready", peer=own, address=str(host.get_addrs()[0]))
                 await trio.sleep_forever()
             info = info_from_p2p_addr(multiaddr.Multiaddr(address))
             await host.connect(info)
@@ -248,13 +249,13 @@ async def kad(port, address, actions):
                     say(event="value", value=value.decode() if value else "")
 
 
-async def gossip(port, topic, version):
+async def gossip(topic, version):
     """Joins a topic with one version of the protocol; to `ask X` it answers `answer X`."""
     from libp2p.pubsub.gossipsub import GossipSub
     from libp2p.pubsub.pubsub import Pubsub
     from libp2p.tools.anyio_service import background_trio_service
 
-    where = [multiaddr.Multiaddr(f"/ip4/127.0.0.1/tcp/{port}")]
+    where = [multiaddr.Multiaddr(LOOPBACK)]
     host = make_host(where)
     async with host.run(listen_addrs=where):
         router = GossipSub(
@@ -265,7 +266,7 @@ async def gossip(port, topic, version):
             await pubsub.wait_until_ready()
             subscription = await pubsub.subscribe(topic)
             own = host.get_id().to_string()
-            say(event="ready", peer=own, address=f"/ip4/127.0.0.1/tcp/{port}/p2p/{own}")
+            say(event="ready", peer=own, address=str(host.get_addrs()[0]))
             while True:
                 message = await subscription.get()
                 say(event="message", data=message.data.decode("latin1")[:100])
@@ -276,18 +277,18 @@ async def gossip(port, topic, version):
 if __name__ == "__main__":
     logging.basicConfig(level=logging.CRITICAL)
     if sys.argv[1] == "listen":
-        trio.run(listen, int(sys.argv[2]))
+        trio.run(listen)
     elif sys.argv[1] == "point":
         trio.run(point)
     elif sys.argv[1] == "meet":
         trio.run(meet, sys.argv[2], sys.argv[3])
     elif sys.argv[1] == "gossip":
-        trio.run(gossip, int(sys.argv[2]), sys.argv[3], sys.argv[4])
+        trio.run(gossip, sys.argv[2], sys.argv[3])
     elif sys.argv[1] == "mdns":
         trio.run(mdns, sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1] == "kad-listen":
-        trio.run(kad, int(sys.argv[2]), None, [])
+        trio.run(kad, None, [])
     elif sys.argv[1] == "kad-dial":
-        trio.run(kad, int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+        trio.run(kad, sys.argv[2], sys.argv[3:])
     else:
         trio.run(dial, sys.argv[2], sys.argv[3:])
