@@ -21,6 +21,13 @@ func tests(_ folder: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: "\(folder)Tests", dependencies: dependencies, path: "Tests/\(folder)Tests", swiftSettings: settings)
 }
 
+/// A program in `Examples/<folder>`, called `<folder>-example` in small letters.
+func example(_ folder: String) -> Target {
+    .executableTarget(
+        name: "\(folder.lowercased())-example", dependencies: ["WaggleAssembly", "WaggleRuntime"], path: "Examples/\(folder)",
+        swiftSettings: settings)
+}
+
 /// A Debian library, found through pkg-config.
 func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
     .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
@@ -80,8 +87,9 @@ let package = Package(
             name: "waggle-scenarios", dependencies: ["WaggleAssembly", "WaggleSimulation", "WaggleTestSupport"], path: "Tests/Scenarios",
             swiftSettings: settings),
 
-        .executableTarget(
-            name: "echo-example", dependencies: ["WaggleAssembly", "WaggleRuntime"], path: "Examples/Echo", swiftSettings: settings),
+        example("Echo"),
+        example("Chat"),
+        example("Providers"),
 
         tests("Base", ["WaggleBase"]),
         tests("Formats", ["WaggleFormats"]),

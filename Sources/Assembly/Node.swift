@@ -138,9 +138,21 @@ public final class Node: Sendable {
     /// Adds a service.
     public func add(_ service: any Service) { swarm.register(service) }
 
-    /// Connects to an address, best with `/p2p/…` at its end.
+    /// Connects to an address, best with `/p2p/…` at its end, and returns when the peer has also said what it speaks, so that services know it.
+    /// `swarm.connect` returns as soon as there is a connection.
     @discardableResult
-    public func connect(_ address: Multiaddr) async throws(SwarmError) -> Connection { try await swarm.connect(address) }
+    public func connect(_ address: Multiaddr) async throws(SwarmError) -> Connection { try await settled(try await swarm.connect(address)) }
+
+    /// The same with a peer, at these addresses and those that are known.
+    @discardableResult
+    public func connect(to peer: PeerID, addresses: [Multiaddr] = []) async throws(SwarmError) -> Connection {
+        try await settled(try await swarm.connect(to: peer, addresses: addresses))
+    }
+
+    private func settled(_ connection: Connection) async throws(SwarmError) -> Connection {
+        do { try await identify?.settle(connection) } catch { throw .cancelled }
+        return connection
+    }
 
     /// Opens a stream, runs `body` on its connection's loop, and finishes the stream when `body` returns or resets it when `body` throws.
     public func withStream<R: Sendable>(

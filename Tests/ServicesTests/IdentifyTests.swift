@@ -36,6 +36,32 @@ import WaggleSimulation
         }
     }
 
+    /// Who connects can use what the peer speaks at once.
+    @Test func connectingEndsWhenThePeerIsKnown() throws {
+        let world = World(seed: 67)
+        try world.run {
+            let server = try await world.node("server")
+            let client = try await world.node("client")
+            try await server.start()
+            try await client.start()
+            try await client.connect(server.dialable)
+            #expect(client.swarm.addressBook.protocols(of: server.peer).contains("/ipfs/ping/1.0.0"))
+            // Again, over the connection that there is.
+            try await client.connect(server.dialable)
+            // A peer that goes before it has said anything is not waited for.
+            let connection = try await client.swarm.connect(server.dialable)
+            #expect(client.swarm.connections.count == 1)
+            await client.swarm.disconnect(server.peer)
+            try await client.identify?.settle(connection)
+            let another = try await client.swarm.connect(server.dialable)
+            async let known: Void? = client.identify?.settle(another)
+            await client.swarm.disconnect(server.peer)
+            _ = try await known
+            await client.close()
+            await server.close()
+        }
+    }
+
     @Test func changesArePushed() throws {
         let world = World(seed: 62)
         try world.run {

@@ -95,7 +95,7 @@ enum SwarmCommands {
         for text in request.arguments {
             for (peer, addresses) in try await PeerAddress.resolve(text, online.swarm) {
                 do {
-                    _ = try await online.swarm.connect(to: peer, addresses: addresses)
+                    try await online.node.connect(to: peer, addresses: addresses)
                 } catch {
                     throw CommandError("connect \(peer) failure: \(SwarmText.explain(error))")
                 }

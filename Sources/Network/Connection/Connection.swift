@@ -60,7 +60,9 @@ public final class Connection: @unchecked Sendable {
     var negotiating = StreamDeadlines()
     var lingering = StreamDeadlines()
     let openable: Waiter
-    let ended: Waiter
+    /// Who waits for the end, or for the peer to have said who it is.
+    let settled: Waiter
+    private var isIntroduced = false
     /// Who waits for the first bytes of the remote.
     var firstInput: Waiter?
     private var closeBy: Instant?
@@ -92,7 +94,7 @@ public final class Connection: @unchecked Sendable {
                 outboundStreams: parameters.limits.outboundStreams, unreadBytes: parameters.limits.unread.bytes, now: loop.now))
         counters = ConnectionCounters(now: loop.now)
         openable = Waiter(on: loop)
-        ended = Waiter(on: loop)
+        settled = Waiter(on: loop)
         input.carry = parameters.unread
         input.plaintext = parameters.upgraded.leftover
         input.job = { [self] in readPass() }
@@ -137,9 +139,22 @@ public final class Connection: @unchecked Sendable {
     public func closed() async {
         await loop.run {
             while !self.isOver {
-                do { try await self.ended.wait() } catch { return }
+                do { try await self.settled.wait() } catch { return }
             }
         }
+    }
+
+    /// Returns when `noteIntroduced` was called, or the connection is closed.
+    package func introduced() async throws {
+        try await loop.run {
+            while !self.isOver, !self.isIntroduced { try await self.settled.wait() }
+        }
+    }
+
+    /// The peer has said who it is, or will not. On the loop; for the identify service.
+    package func noteIntroduced() {
+        isIntroduced = true
+        settled.wake()
     }
 
     /// Returns when the connection is closed and all its stream handlers have returned.
@@ -191,7 +206,7 @@ public final class Connection: @unchecked Sendable {
         releaseBuffers()
         releaseMemory()
         openable.wake()
-        ended.wake()
+        settled.wake()
         wakeFirstInput()
         router.connectionClosed(self, reason)
     }

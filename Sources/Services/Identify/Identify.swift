@@ -16,6 +16,7 @@ public final class Identify: Service {
 
     private struct State {
         weak var swarm: Swarm?
+        var isRunning = false
         /// The envelope for these addresses.
         var record: (addresses: [Multiaddr], sequence: UInt64, envelope: Bytes)?
         var sequence: UInt64 = 0
@@ -53,6 +54,7 @@ public final class Identify: Service {
     public func run(on swarm: Swarm) async throws {
         let scope = TaskScope()
         let events = swarm.subscribe()
+        state.withLock { $0.isRunning = true }
         for connection in swarm.connections { begin(connection, scope, swarm) }
         // Until the next change, what peers have been told.
         let told = Mutex(false)
@@ -78,7 +80,13 @@ public final class Identify: Service {
             default: break
             }
         }
+        state.withLock { $0.isRunning = false }
         await scope.close()
+    }
+
+    /// Returns when the peer of a new connection has said who it is and what it speaks, does not, or is gone; at once where this service does not run.
+    public func settle(_ connection: Connection) async throws {
+        if state.withLock({ $0.isRunning }) { try await connection.introduced() }
     }
 
     private func begin(_ connection: Connection, _ scope: TaskScope, _ swarm: Swarm) {
@@ -87,6 +95,7 @@ public final class Identify: Service {
                 // The peer may not speak identify, or is gone already: nothing depends on it.
                 swarm.system.identifyLog(.debug, "peer not identified", [LogField("peer", connection.peer.short), LogField("error", "\(error)")])
             }
+            connection.noteIntroduced()
         }
     }
 
