@@ -58,6 +58,62 @@ import WaggleTestSupport
         }
     }
 
+    /// What expires while nobody runs is removed from the store as well.
+    @Test func whatExpiredIsRemoved() throws {
+        let world = World(seed: 58)
+        try world.run {
+            let store = try world.host("server").system.openStore("/store", tables: [Kademlia.table], capacity: 1 << 26)
+            let archive = KademliaArchive(store, "/test")
+            let now = world.wallTime
+            let own = KademliaKey(hashing: "own" as Bytes)
+            var providers = ProviderTable(own: own), values = ValueTable(own: own)
+            (providers.keepsChanges, values.keepsChanges) = (true, true)
+            try providers.add(contact(1), for: KademliaKey(hashing: "old" as Bytes), at: now)
+            try providers.add(contact(2), for: KademliaKey(hashing: "new" as Bytes), at: now + .seconds(10 * 3600))
+            try values.put(ValueTable.Row(key: "k", value: "v", received: now, sender: peerID(1)), at: KademliaKey(hashing: "k" as Bytes))
+            try await archive.write(providers.takeChanges(), values.takeChanges(), peers: [contact(3)], durable: true)
+            #expect(try rows(store) == ["a": 2, "p": 1, "r": 2, "v": 1])
+            var (laterProviders, laterValues) = (ProviderTable(own: own), ValueTable(own: own))
+            let contents = try archive.read(&laterProviders, &laterValues, at: now + .seconds(50 * 3600))
+            try await archive.remove(contents.stale)
+            #expect(contents.peers == [contact(3)])
+            #expect(laterProviders.count == 1 && laterValues.count == 0)
+            #expect(try rows(store) == ["a": 1, "p": 1, "r": 1])
+            await store.close()
+        }
+    }
+
+    /// Rows in the store, by their kind.
+    private func rows(_ store: any KeyValueStore) throws -> [String: Int] {
+        var kinds: [String: Int] = [:]
+        try store.read { reader in
+            try Bytes().withUnsafeBytes { start in
+                try reader.scan(Kademlia.table, from: start) { key, _ in
+                    if let zero = key.firstIndex(of: 0) { kinds[String(UnicodeScalar(key[zero + 1])), default: 0] += 1 }
+                    return true
+                }
+            }
+        }
+        return kinds
+    }
+
+    /// A value of ours that others have replaced is not put again for ever.
+    @Test func replacedValuesAreNotPutAgain() throws {
+        let world = World(seed: 59)
+        try world.run {
+            try await world.sleep(for: KademliaLimits.republishInterval + .seconds(10))
+            let nodes = try await world.kadNodes(2, .local(validators: [NumberValidator()]))
+            try await nodes[0].kad.putValue("v1", for: "/number/old")
+            try await nodes[0].kad.putValue("v1", for: "/number/mine")
+            try await nodes[1].kad.putValue("v2", for: "/number/old")
+            let core = try nodes[0].kad.core
+            for place in core.ownValues.keys { core.ownValues[place]?.put = core.home.now - KademliaLimits.republishInterval }
+            try await world.sleep(for: KademliaLimits.sweepInterval + .seconds(60))
+            #expect(core.ownValues.values.map(\.key) == ["/number/mine"])
+            for node in nodes { await node.node.close() }
+        }
+    }
+
     /// What was told a second before a crash is lost at most.
     @Test func recordsOutliveACrash() throws {
         let world = World(seed: 52)

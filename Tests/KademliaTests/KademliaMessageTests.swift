@@ -55,14 +55,40 @@ import WaggleNetwork
         KademliaMessage.begin(&writer, .findNode, key: "k")
         var peer = ProtobufWriter()
         peer.write(1, peerID(1).bytes)
-        for _ in 0..<1000 { peer.write(2, contact(1).addresses[0].bytes) }
+        for number in 0..<1000 { peer.write(2, contact(UInt64(number)).addresses[0].bytes) }
         let encoded = peer.finish()
         for _ in 0..<500 { writer.write(KademliaMessage.closerField, encoded) }
         for _ in 0..<500 { writer.write(KademliaMessage.providerField, encoded) }
         let message = try KademliaMessage(writer.finish())
-        #expect(message.peers.count { !$0.isProvider } == KademliaLimits.closerPeers)
-        #expect(message.peers.count { $0.isProvider } == KademliaLimits.providerPeers)
-        #expect(message.peers.allSatisfy { Int($0.addressCount) == KademliaLimits.addressesPerPeer })
+        #expect(message.contacts(providers: false).count == KademliaLimits.closerPeers)
+        #expect(message.contacts(providers: true).count == KademliaLimits.providerPeers)
+        for contact in message.contacts(providers: true) {
+            #expect(contact.addresses.count == KademliaLimits.addressesPerPeer)
+            // Whoever keeps one of them must not keep all.
+            #expect(contact.addresses.allSatisfy { $0.bytes.retained <= KademliaLimits.sharedPeer } && contact.peer.bytes.retained <= KademliaLimits.sharedPeer)
+        }
+    }
+
+    /// Whatever addresses peers have, an answer fits into what others read.
+    @Test func answersFitIntoOnePacket() throws {
+        let long = (0..<30).map { "/ip6/2001:db8:1:2:3:4:5:\($0)/udp/4001/quic-v1/webtransport/certhash/uEiAkH5a4DPGKUuOBjYw0CgwjvcJCJMD2K_1aluKR_tpevQ" }
+        var writer = ProtobufWriter()
+        KademliaMessage.begin(&writer, .findNode, key: Bytes())
+        for number in 0..<20 {
+            KademliaMessage.write(
+                peer: KademliaMessage.encode(contact(UInt64(number), long)), isConnected: true, field: KademliaMessage.closerField, &writer)
+        }
+        let answer = writer.finish()
+        #expect(answer.count <= KademliaLimits.answer.bytes)
+        let told = try KademliaMessage(answer).contacts(providers: false)
+        #expect(told.count == 20 && told.allSatisfy { $0.addresses.count >= 8 })
+        // Those that are told twice count once.
+        var peer = ProtobufWriter()
+        peer.write(1, peerID(1).bytes)
+        for _ in 0..<3 { peer.write(2, contact(1).addresses[0].bytes) }
+        var twice = ProtobufWriter()
+        twice.write(KademliaMessage.closerField, peer.finish())
+        #expect(try KademliaMessage(twice.finish()).contacts(providers: false) == [contact(1)])
     }
 
     @Test func hugeKeysAndValuesAreRefused() {

@@ -85,6 +85,51 @@ import WaggleSimulation
         }
     }
 
+    /// Who has seen enough leaves alone those that had nothing, and mends what was worse.
+    @Test func searchesThatEndEarlyCorrectOnlyTheWorse() throws {
+        let world = World(seed: 18)
+        try world.run {
+            let nodes = try await world.kadNodes(6, .local(validators: [NumberValidator()]))
+            let key: Bytes = "/number/y"
+            let place = KademliaKey(hashing: key)
+            func kept(_ node: KadNode) throws -> Bytes? {
+                try node.kad.core.responder.state.withLock { $0.values.row(of: place, at: world.wallTime)?.value }
+            }
+            for node in nodes[..<2] { try node.kad.core.responder.keep("v5", for: key, from: nil, now: world.wallTime) }
+            try await nodes[5].kad.values(for: key) { _ in false }
+            try await world.sleep(for: .seconds(5))
+            for node in nodes[2...] { #expect(try kept(node) == nil) }
+            // Our own counts among the worse.
+            try nodes[5].kad.core.responder.keep("v1", for: key, from: nil, now: world.wallTime)
+            try await nodes[5].kad.values(for: key) { $0 != "v5" }
+            try await world.sleep(for: .seconds(5))
+            #expect(try kept(nodes[5]) == "v5")
+            for node in nodes { await node.node.close() }
+        }
+    }
+
+    /// A provider that one answer names without addresses is told again with those that another answer has.
+    @Test func addressesOfProvidersComeLater() throws {
+        let world = World(seed: 19)
+        try world.run {
+            let nodes = try await world.kadNodes(5)
+            let block = cid("somewhere")
+            let provider = contact(4242)
+            for (number, node) in nodes[..<4].enumerated() {
+                let told = KademliaContact(peer: provider.peer, addresses: number == 3 ? provider.addresses : [])
+                try node.kad.core.responder.state.withLock { try $0.providers.add(told, for: KademliaKey(block.multihash), at: world.wallTime) }
+            }
+            let found = Box<[[Multiaddr]]>([])
+            try await nodes[4].kad.findProviders(of: block) { candidate in
+                found.update { $0.append(candidate.addresses) }
+                return true
+            }
+            #expect(found.value.last == provider.addresses)
+            #expect(found.value.count <= 2)
+            for node in nodes { await node.node.close() }
+        }
+    }
+
     @Test func clientsAreInNoTable() throws {
         let world = World(seed: 14)
         try world.run {

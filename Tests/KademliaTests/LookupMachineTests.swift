@@ -149,6 +149,25 @@ import WaggleSimulation
         #expect(found.count { candidate in near[..<15].contains { $0.key == candidate.key } } == 15)
     }
 
+    /// Addresses that are made up do not help a crowd either: where its connections lead counts.
+    @Test func aCrowdCannotPretendToBeElsewhere() {
+        let honest = (0..<100).map { candidate(UInt64($0), "/ip4/9.\($0).1.1/tcp/1") }
+        let crowd = (0..<400).map { candidate(UInt64(10_000 + $0), "/ip4/\(11 + $0 / 200).\($0 % 200).1.1/tcp/1") }
+            .sorted { ($0.key ^ target) < ($1.key ^ target) }
+        let near = honest.sorted { ($0.key ^ target) < ($1.key ^ target) }
+        var machine = LookupMachine(target: target, own: KademliaKey(peerID(999_999)), settings: settings())
+        machine.handle(.begin(Array(honest[..<20])), at: start)
+        while !machine.isOver {
+            for (number, peer) in asks(&machine) {
+                let isHonest = honest.contains { $0.contact.peer == peer }
+                let group = isHonest ? nil : IPGroup(.v4(0x0808_0808))
+                machine.handle(.answered(number, closer: Array(crowd[..<10]) + Array(near[..<10]), group: group), at: start)
+            }
+        }
+        #expect(machine.closest.count { candidate in crowd.contains { $0.key == candidate.key } } <= KademliaLimits.groupPerLookup)
+        #expect(machine.closest.count { candidate in near[..<10].contains { $0.key == candidate.key } } == 10)
+    }
+
     /// One path that is led astray does not lead the others astray.
     @Test func pathsAreDisjoint() {
         let all = (0..<200).map { candidate(UInt64($0)) }.sorted { ($0.key ^ target) < ($1.key ^ target) }

@@ -93,6 +93,22 @@ import WaggleSimulation
         #expect(table.rows.count { $0.contact.addresses[0].description.hasPrefix("/ip4/8.8.") } <= KademliaLimits.groupPerTable)
     }
 
+    /// What peers say of their addresses does not matter where their connections show where they are.
+    @Test func oneNetworkCannotPretendToBeMany() {
+        var table = RoutingTableMachine(own: own, now: start)
+        let group = IPGroup(.v4(0x0808_0101))
+        for number in 0..<60 {
+            let addresses = [number % 2 == 0 ? "/ip4/9.\(number).1.1/tcp/1" : "/dns4/host\(number).example.org/tcp/1"]
+            table.handle(.confirmed(contact(UInt64(number), addresses), isConnected: true, group: group), at: start)
+        }
+        #expect(table.count == KademliaLimits.groupPerTable)
+        // Nor by coming from somewhere else first.
+        for number in 100..<104 { table.handle(.confirmed(contact(UInt64(number)), isConnected: true, group: IPGroup(.v4(0x0900_0101 + UInt32(number) << 16))), at: start) }
+        #expect(table.count == KademliaLimits.groupPerTable + 4)
+        for number in 100..<104 { table.handle(.confirmed(contact(UInt64(number)), isConnected: true, group: group), at: start) }
+        #expect(table.count == KademliaLimits.groupPerTable)
+    }
+
     @Test func bucketsAreRefreshedAndSilentPeersChecked() {
         var table = RoutingTableMachine(own: own, now: start)
         table.handle(.tick, at: start)
@@ -110,6 +126,20 @@ import WaggleSimulation
         #expect(checks.count { if case .check = $0 { true } else { false } } == 5)
         table.handle(.tick, at: start + .seconds(700))
         #expect(drain(&table).count { if case .refresh = $0 { true } else { false } } == 4)
+    }
+
+    /// What the search for our own place has shown is not searched through again.
+    @Test func surveyedBucketsAreLeftAlone() {
+        var table = RoutingTableMachine(own: own, now: start)
+        for prefix in 0..<6 { for contact in peers(prefix: prefix, count: 3) { table.handle(.confirmed(contact, isConnected: false), at: start) } }
+        table.handle(.surveyed(from: 3), at: start + .seconds(1))
+        _ = drain(&table)
+        table.handle(.tick, at: start + .seconds(30))
+        #expect(drain(&table) == [.refresh(bucket: 0), .refresh(bucket: 1), .refresh(bucket: 2)])
+        for bucket in 0..<3 { table.handle(.refreshed(bucket: bucket), at: start + .seconds(31)) }
+        // When no such search comes again, they are searched as all others.
+        table.handle(.tick, at: start + .seconds(800))
+        #expect(drain(&table).count { if case .refresh = $0 { true } else { false } } == 7)
     }
 
     @Test func checksAreBounded() {

@@ -40,7 +40,7 @@ enum KademliaNodesScenario {
         settings.segmentSize = 16_384...16_384
         settings.link = LinkOptions(latency: .milliseconds(40), jitter: .milliseconds(30))
         let world = World(seed: options.seed, options: settings)
-        let (found, exact, hops) = try world.run { () async throws -> (Int, Int, Double) in
+        let (found, exact, peers, steps) = try world.run { () async throws -> (Int, Int, Double, Double) in
             var random = SeededRandom(seed: options.seed)
             var members: [Member] = []
             var next = 0
@@ -84,13 +84,19 @@ enum KademliaNodesScenario {
                     if closest.first?.peer == target.node.peer { exact += 1 }
                 }
             }
-            var steps = 0.0
-            for member in members.prefix(100) { steps += Double(await member.kademlia.snapshot().peers) }
-            return (found, exact, steps / Double(min(members.count, 100)))
+            var peers = 0.0
+            var report = MetricReport()
+            for member in members.prefix(100) {
+                peers += Double(await member.kademlia.snapshot().peers)
+                member.kademlia.report(to: &report)
+            }
+            func sum(_ name: String) -> Double { report.value(name, ["network": "/ipfs"]) ?? 0 }
+            return (found, exact, peers / Double(min(members.count, 100)), sum("libp2p_kad_lookup_hops_total") / sum("libp2p_kad_lookups_total"))
         }
         figure("nodes", "\(count), of which \(count / 5) die without a word")
         figure("virtual time", "\(world.elapsed)")
-        figure("peers in a table, on average", decimals(hops))
+        figure("peers in a table, on average", decimals(peers))
+        figure("steps of a search, on average", decimals(steps))
         figure("providers found", "\(found) of \(searches)")
         figure("the very closest node found", "\(exact) of \(searches)")
         try claim(found * 1000 >= searches * 999, "\(found) of \(searches) providers were found: less than 99.9 %")

@@ -285,7 +285,7 @@ final class LightKademlia {
                 goesOn = false
                 return handle(.stop)
             }
-            handle(.answered(number, closer: answer.contacts(providers: false).map { LookupMachine.Candidate($0) }))
+            handle(.answered(number, closer: machine.candidates(in: answer) { _ in true }))
         }
     }
 

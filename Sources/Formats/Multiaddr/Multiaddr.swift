@@ -13,16 +13,62 @@ public struct Multiaddr: Hashable, Sendable {
 
     /// The address in `bytes`, which may keep a window onto them.
     public init(bytes: Bytes) throws(MultiaddrError) {
+        _ = try Multiaddr.check(bytes)
+        self.bytes = bytes.compacted()
+    }
+
+    /// The address in `bytes` without the PeerID `peer` at its end, as a window onto them however large their memory is: for the many
+    /// addresses that are looked at once. Nil when another peer is at the end, or nothing is in front of it.
+    package static func bare(_ bytes: Bytes, of peer: Bytes) throws(MultiaddrError) -> Multiaddr? {
+        let last = try check(bytes)
+        guard last.kind == .p2p else { return Multiaddr(checked: bytes) }
+        return last.start > 0 && bytes[last.value] == peer ? Multiaddr(checked: bytes[0..<last.start]) : nil
+    }
+
+    /// The same address in memory of its own where it is a small part of what it keeps alive.
+    package func compacted() -> Multiaddr { Multiaddr(checked: bytes.compacted()) }
+
+    /// Where a component lies among the bytes of an address.
+    struct Place {
+        var kind: MultiaddrProtocol
+        var start: Int
+        var value: Range<Int>
+    }
+
+    /// Checks everything; gives the last component. Allocates nothing for the usual ones.
+    private static func check(_ bytes: Bytes) throws(MultiaddrError) -> Place {
         guard !bytes.isEmpty else { throw .empty }
         guard bytes.count <= FormatsLimits.multiaddrBytes else { throw .tooLong }
-        var offset = 0
-        while let (component, length) = try Multiaddr.component(bytes.dropFirst(offset)) {
-            guard MultiaddrValue.isValid(component.value, of: component.kind) else { throw .invalidValue(component.kind) }
-            offset += length
+        var reader = ByteReader(bytes.span)
+        while true {
+            let place = try Multiaddr.place(&reader, end: bytes.count)
+            guard MultiaddrValue.isAlwaysValid(place.kind) || MultiaddrValue.isValid(bytes[place.value], of: place.kind) else {
+                throw .invalidValue(place.kind)
+            }
+            if reader.isAtEnd { return place }
             // In text a path takes all that follows.
-            guard component.kind != .unix || offset == bytes.count else { throw .afterPath }
+            guard place.kind != .unix else { throw .afterPath }
         }
-        self.bytes = bytes.compacted()
+    }
+
+    /// Reads one component of an address that ends at `end`.
+    @_lifetime(reader: copy reader)
+    static func place(_ reader: inout ByteReader, end: Int) throws(MultiaddrError) -> Place {
+        let start = end - reader.remaining
+        guard let code = reader.varint() else { throw .truncated }
+        guard let kind = MultiaddrProtocol(rawValue: code) else { throw .unknownProtocol(code) }
+        let size: UInt64
+        switch kind.size {
+        case .none: size = 0
+        case .fixed(let fixed): size = UInt64(fixed)
+        case .prefixed:
+            guard let prefix = reader.varint() else { throw .truncated }
+            size = prefix
+        }
+        guard size <= UInt64(reader.remaining) else { throw .truncated }
+        let value = end - reader.remaining
+        guard reader.take(Int(size)) != nil else { throw .truncated }
+        return Place(kind: kind, start: start, value: value..<value + Int(size))
     }
 
     /// The address made of `components`, which must not be empty.
@@ -82,7 +128,13 @@ extension Multiaddr {
     public func first(_ kind: MultiaddrProtocol) -> Component? { components.first { $0.kind == kind } }
 
     /// Whether a component of `kind` occurs.
-    public func contains(_ kind: MultiaddrProtocol) -> Bool { first(kind) != nil }
+    public func contains(_ kind: MultiaddrProtocol) -> Bool {
+        var reader = ByteReader(bytes.span)
+        do {
+            while !reader.isAtEnd { if try Multiaddr.place(&reader, end: bytes.count).kind == kind { return true } }
+        } catch { return false }
+        return false
+    }
 
     /// The IP address that the address begins with (behind a zone, if it has one).
     public var ip: IPAddress? {

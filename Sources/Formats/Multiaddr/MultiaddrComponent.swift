@@ -69,18 +69,7 @@ extension Multiaddr {
     static func component(_ bytes: Bytes) throws(MultiaddrError) -> (Component, length: Int)? {
         guard !bytes.isEmpty else { return nil }
         var reader = ByteReader(bytes.span)
-        guard let code = reader.varint() else { throw .truncated }
-        guard let kind = MultiaddrProtocol(rawValue: code) else { throw .unknownProtocol(code) }
-        let size: UInt64
-        switch kind.size {
-        case .none: size = 0
-        case .fixed(let fixed): size = UInt64(fixed)
-        case .prefixed:
-            guard let prefix = reader.varint() else { throw .truncated }
-            size = prefix
-        }
-        guard size <= UInt64(reader.remaining) else { throw .truncated }
-        let start = bytes.count - reader.remaining
-        return (Component(checked: kind, bytes[start..<start + Int(size)]), start + Int(size))
+        let place = try Multiaddr.place(&reader, end: bytes.count)
+        return (Component(checked: place.kind, bytes[place.value]), place.value.upperBound)
     }
 }

@@ -2,6 +2,15 @@ import WaggleBase
 
 /// How the value of each protocol is checked, written as text and read from text.
 enum MultiaddrValue {
+    /// Whether every value of the right size is valid.
+    static func isAlwaysValid(_ kind: MultiaddrProtocol) -> Bool {
+        switch kind.size {
+        case .none: true
+        case .fixed: kind != .onion && kind != .onion3
+        case .prefixed: false
+        }
+    }
+
     /// Checks the wire form of a value; its size has been checked already where it is fixed.
     static func isValid(_ value: Bytes, of kind: MultiaddrProtocol) -> Bool {
         switch kind {

@@ -82,6 +82,19 @@ public struct ProtobufReader: ~Escapable {
     /// A minimal varint of at most 64 bits.
     @_lifetime(self: copy self)
     @inlinable mutating func varint() throws(ProtobufError) -> UInt64 {
+        // Most are tags and short lengths.
+        if rest.byteCount > 0 {
+            let byte = rest.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
+            if byte < 0x80 {
+                advance(1)
+                return UInt64(byte)
+            }
+        }
+        return try longVarint()
+    }
+
+    @_lifetime(self: copy self)
+    @usableFromInline mutating func longVarint() throws(ProtobufError) -> UInt64 {
         var value: UInt64 = 0
         var index = 0
         while index < rest.byteCount {

@@ -33,9 +33,21 @@ public struct PeerID: Sendable {
 
     /// The PeerID whose multihash takes all of `bytes`, which are copied when they are a small part of their memory.
     public init(bytes: Bytes) throws(PeerIDError) {
+        if let peer = PeerID(window: bytes.compacted()) {
+            self = peer
+            return
+        }
         let hash: Multihash
         do { hash = try Multihash(bytes: bytes.compacted()) } catch { throw .malformed }
         try self.init(hash)
+    }
+
+    /// The PeerID that takes all of `bytes`, as a window onto them however large their memory is: for those that are looked at once.
+    package init?(window bytes: Bytes) {
+        // Each of the two forms has one encoding, whose code and length take a byte each.
+        guard bytes.count > 2, bytes.count <= 2 + PeerID.inlinedKeyBytes, Int(bytes[1]) == bytes.count - 2 else { return nil }
+        guard bytes[0] == 0x00 || bytes[0] == 0x12 && Int(bytes[1]) == SHA256.digestLength else { return nil }
+        self.bytes = bytes
     }
 
     public init(bytes: RawSpan) throws(PeerIDError) {

@@ -5,7 +5,7 @@ import WaggleNetwork
 /// A part of the Internet that one party may well own as a whole: a /16 of IPv4 or a /32 of IPv6.
 ///
 /// Sybils are cheap, addresses in many such groups are not, so tables and lookups take only a few peers of each.
-struct IPGroup: Hashable, Sendable {
+package struct IPGroup: Hashable, Sendable {
     private let prefix: UInt64
 
     /// The group of an address; nil for private ones, which say nothing about who owns them.

@@ -29,19 +29,23 @@ extension KademliaCore {
     func findProviders(of hash: Multihash, _ found: @Sendable (ContentProvider) async -> Bool) async throws {
         let place = KademliaKey(hash)
         let observer = KademliaTrace.observer
-        var known: Set<PeerID> = []
+        /// Who was told already, and whether with addresses.
+        var known: [PeerID: Bool] = [:]
         let now = system.wallTime
-        for contact in responder.state.withLock({ $0.providers.contacts(of: place, at: now) }) where known.insert(contact.peer).inserted {
+        for contact in responder.state.withLock({ $0.providers.contacts(of: place, at: now) }) {
             var contact = contact
             if contact.peer == responder.peer, let swarm { contact.addresses = swarm.announcedAddresses }
+            known[contact.peer] = !contact.addresses.isEmpty
             observer?(.provider(responder.peer, contact))
             guard await found(ContentProvider(peer: contact.peer, addresses: contact.addresses)) else { return }
         }
         // Providers that were told without addresses: worth telling, but another answer may bring them with some.
         _ = try await search(place, asking: KademliaMessage.encode(.getProviders, key: hash.bytes)) { contact, answer in
-            for provider in answer.contacts(providers: true) where known.insert(provider.peer).inserted {
-                observer?(.provider(contact.peer, provider))
+            for provider in answer.contacts(providers: true) {
                 let addresses = configuration.scope.told(provider.addresses)
+                guard known[provider.peer] != true, known[provider.peer] == nil || !addresses.isEmpty else { continue }
+                known[provider.peer] = !addresses.isEmpty
+                observer?(.provider(contact.peer, provider))
                 guard await found(ContentProvider(peer: provider.peer, addresses: addresses)) else { return false }
             }
             return true

@@ -52,7 +52,8 @@ extension KademliaCore {
         guard taken > 0 else { throw KademliaError.notStored }
     }
 
-    /// Looks for the best value; corrects those who had none or a worse one, when the search is over.
+    /// Looks for the best value. Those who had a worse one are corrected, and when the search went to its end, those of the closest who had none
+    /// get it, too.
     func values(for key: Bytes, _ found: @Sendable (Bytes) async -> Bool) async throws {
         guard !key.isEmpty, key.count <= KademliaLimits.key else { throw KademliaError.invalidKey }
         guard let namespace = RecordKey.namespace(of: key), let validator = responder.validators[namespace] else { throw KademliaError.invalidKey }
@@ -61,29 +62,42 @@ extension KademliaCore {
         var best: Bytes?
         var holders: Set<PeerID> = []
         var asked: [KademliaContact] = []
+        var haveWorse: Set<PeerID> = []
         /// Takes a value that somebody has; says whether it is better than all before.
         func take(_ value: Bytes) -> Bool {
+            if value == best { return false }
             do { try validator.validate(value, for: key, at: system.wallTime) } catch { return false }
-            if let old = best, old == value || validator.best(of: [value, old], for: key) != 0 { return false }
+            if let old = best, validator.best(of: [value, old], for: key) != 0 { return false }
             best = Bytes(value.span)
             return true
         }
         let now = system.wallTime
-        if let own = responder.state.withLock({ $0.values.row(of: place, at: now) }), own.key == key, take(own.value), let best {
+        let own = responder.state.withLock { $0.values.row(of: place, at: now) }?.value
+        if let own, take(own), let best {
             guard await found(best) else { return }
         }
+        var isComplete = true
         _ = try await search(place, asking: KademliaMessage.encode(.getValue, key: key)) { contact, answer in
             asked.append(contact)
             guard let record = answer.record, record.key == key else { return true }
             observer?(.value(contact.peer, record.value))
             let isBetter = take(record.value)
-            if isBetter { holders = [] }
-            if record.value == best { holders.insert(contact.peer) }
+            if isBetter {
+                haveWorse.formUnion(holders)
+                holders = []
+            }
+            if record.value == best { holders.insert(contact.peer) } else { haveWorse.insert(contact.peer) }
             guard isBetter, let best else { return true }
-            return await found(best)
+            isComplete = await found(best)
+            return isComplete
         }
         guard let best else { return }
-        correct(key, best, asked.filter { !holders.contains($0.peer) }, place)
+        if let own, own != best {
+            // Ours was worse, too.
+            do { try responder.keep(best, for: key, from: nil, now: system.wallTime) } catch {}
+            recordsChanged()
+        }
+        correct(key, best, asked.filter { isComplete ? !holders.contains($0.peer) : haveWorse.contains($0.peer) }, place)
     }
 
     /// Gives the best value to those of the closest peers that do not have it.

@@ -112,8 +112,7 @@ extension KademliaCore {
                 addresses = contact.addresses + addresses.filter { !contact.addresses.contains($0) }
                 return false
             }
-            for row in answer.peers where !row.isProvider {
-                guard let named = answer.contact(row), named.peer == peer else { continue }
+            for named in answer.contacts(providers: false) where named.peer == peer {
                 let usable = configuration.scope.told(named.addresses)
                 guard !usable.isEmpty else { continue }
                 for address in usable where !addresses.contains(address) && addresses.count < 2 * KademliaLimits.addressesPerPeer {

@@ -96,25 +96,34 @@ struct KademliaArchive: Sendable {
 
     // MARK: Reading
 
-    /// Reads all records into the tables; gives the peers that were in the routing table.
-    func read(_ providers: inout ProviderTable, _ values: inout ValueTable, at now: WallTime) throws -> [KademliaContact] {
+    /// Reads all records into the tables; gives the peers that were in the routing table, and the keys of what has expired meanwhile or finds no
+    /// place any more, which nobody else would ever remove.
+    func read(
+        _ providers: inout ProviderTable, _ values: inout ValueTable, at now: WallTime
+    ) throws -> (peers: [KademliaContact], stale: [Bytes]) {
+        let seconds = ProviderTable.seconds(now)
+        var stale: [Bytes] = []
         var addresses: [PeerID: [Multiaddr]] = [:]
         var records: [(KademliaKey, PeerID, UInt32)] = []
         var rows: [(KademliaKey, ValueTable.Row)] = []
         var peers: [KademliaContact] = []
         try store.read { reader in
             try scan("a", reader) { name, value in
-                if let peer = peer(name), addresses.count < KademliaLimits.providers { addresses[peer] = KademliaArchive.addresses(value) }
+                guard let peer = peer(name), addresses.count < KademliaLimits.providers else { return stale.append(key("a", name)) }
+                addresses[peer] = KademliaArchive.addresses(value)
             }
             try scan("r", reader) { name, value in
                 var integer = ByteReader(value.span)
                 guard name.count > 32, let place = KademliaKey(bytes: name.prefix(32)), let peer = peer(name.dropFirst(32)),
-                    let expires: UInt32 = integer.integer(), records.count < KademliaLimits.providerRecords
-                else { return }
+                    let expires: UInt32 = integer.integer(), expires > seconds, records.count < KademliaLimits.providerRecords
+                else { return stale.append(key("r", name)) }
                 records.append((place, peer, expires))
             }
             try scan("v", reader) { name, value in
-                if let place = KademliaKey(bytes: name), let row = row(value), rows.count < KademliaLimits.values { rows.append((place, row)) }
+                guard let place = KademliaKey(bytes: name), let row = row(value), now < row.received + KademliaLimits.validity,
+                    rows.count < KademliaLimits.values
+                else { return stale.append(key("v", name)) }
+                rows.append((place, row))
             }
             try scan("p", reader) { _, value in
                 var fields = ByteReader(value.span)
@@ -123,13 +132,17 @@ struct KademliaArchive: Sendable {
             }
         }
         for (place, peer, expires) in records {
-            // What does not fit any more is left to expire in the store.
-            do { try providers.restore(KademliaContact(peer: peer, addresses: addresses[peer] ?? []), for: place, expires: expires, at: now) } catch {}
+            let contact = KademliaContact(peer: peer, addresses: addresses[peer] ?? [])
+            do { try providers.restore(contact, for: place, expires: expires, at: now) } catch { stale.append(key("r", place.bytes, peer.bytes)) }
         }
-        for (place, row) in rows where now < row.received + KademliaLimits.validity {
-            do { try values.put(row, at: place) } catch {}
-        }
-        return peers
+        for peer in addresses.keys.sorted() where !providers.contains(peer) { stale.append(key("a", peer.bytes)) }
+        for (place, row) in rows { do { try values.put(row, at: place) } catch { stale.append(key("v", place.bytes)) } }
+        return (peers, stale)
+    }
+
+    func remove(_ keys: [Bytes]) async throws {
+        guard !keys.isEmpty else { return }
+        try await store.write(durable: false) { writer in for key in keys { try writer.remove(key, in: Kademlia.table) } }
     }
 
     private func scan(_ letter: Unicode.Scalar, _ reader: any StoreReader, _ visit: (Bytes, Bytes) throws -> Void) throws {

@@ -20,7 +20,7 @@ final class KademliaClient: Sendable {
         let connection = try await swarm.connectDirectly(to: contact.peer, addresses: contact.addresses)
         let end = connection.loop.now + KademliaLimits.requestTimeout
         return try await connection.loop.run { [self] in
-            if let stream = take(contact.peer), stream.connection === connection {
+            if let stream = take(contact.peer, on: connection) {
                 stream.deadline = end
                 do { return try await exchange(message, on: stream, expectsAnswer) } catch {
                     // The remote may have let go of the stream meanwhile: a new one deserves a try.
@@ -64,6 +64,14 @@ final class KademliaClient: Sendable {
     // MARK: Streams that wait
 
     private func take(_ peer: PeerID) -> Stream? { pool.withLock { $0.removeValue(forKey: peer)?.stream } }
+
+    /// The stream that waits on this connection; one on another is of no use any more.
+    private func take(_ peer: PeerID, on connection: Connection) -> Stream? {
+        guard let stream = take(peer) else { return nil }
+        if stream.connection === connection { return stream }
+        KademliaClient.end(stream)
+        return nil
+    }
 
     private func give(_ stream: Stream) {
         let pooled = Pooled(stream: stream, since: stream.connection.loop.now)

@@ -56,7 +56,7 @@ final class KademliaCore: @unchecked Sendable {
 
     func run(on swarm: Swarm) async throws {
         isRunning = true
-        let saved = restore()
+        let (saved, stale) = restore()
         alarm = Alarm(on: home) { [weak self] in self?.tick() }
         let observation = swarm.observe(on: home) { [weak self] event in self?.heard(event) }
         addressesChanged(swarm)
@@ -66,6 +66,9 @@ final class KademliaCore: @unchecked Sendable {
         nextSave = home.now + KademliaLimits.saveInterval
         tick()
         scope.spawn(on: home) { [self] in await reconnect(to: saved, swarm) }
+        scope.spawn(on: home) { [self] in
+            do { try await archive?.remove(stale) } catch { log(.warning, "records not removed", [LogField("error", "\(error)")]) }
+        }
         do { try await Waiter(on: home).wait() } catch {}
         observation.cancel()
         alarm?.stop()
@@ -103,7 +106,7 @@ final class KademliaCore: @unchecked Sendable {
         guard swarm.addressBook.protocols(of: peer).contains(configuration.protocolID) else { return tell(.left(peer)) }
         let remotes = swarm.connections(to: peer).map(\.remoteAddress)
         guard !remotes.isEmpty, let contact = contact(of: peer, remotes, swarm) else { return }
-        tell(.confirmed(contact, isConnected: true))
+        tell(.confirmed(contact, isConnected: true, group: IPGroup(remotes)))
     }
 
     /// Where the peer is, as it may be told to others; nil when it is of no use in this scope.
@@ -246,7 +249,13 @@ final class KademliaCore: @unchecked Sendable {
             let key = isOwn ? responder.peer.bytes : KademliaAim.key(near: place, bits: bits, seed: Bytes(system.randomBytes(32)))
             let target = isOwn ? place : KademliaKey(hashing: key)
             let found = try await search(target, asking: KademliaMessage.encode(.findNode, key: key), isRefresh: true) { _, _ in true }
-            if !isOwn { networkSize.record(found.closest.map { KademliaKey($0.peer) }, around: target) }
+            let keys = found.closest.map { KademliaKey($0.peer) }
+            if !isOwn {
+                networkSize.record(keys, around: target)
+            } else if keys.count >= configuration.k, let farthest = keys.last {
+                // Whoever is closer to us than that one was found.
+                tell(.surveyed(from: responder.own.commonPrefix(with: farthest) + 1))
+            }
         } catch {
             log(.debug, "refresh failed", [LogField("error", "\(error)")])
         }
@@ -431,29 +440,29 @@ final class KademliaCore: @unchecked Sendable {
         case .malformed: swarm?.reputation.report(peer, .malformedMessage)
         // A record may have expired on its way, so one is nothing.
         case .invalidRecord: swarm?.reputation.report(peer, KademliaCore.invalidRecord)
-        case .noKey, .foreignProvider, .outdatedRecord, .unknownNamespace, .quota: break
+        case .unsupported, .noKey, .foreignProvider, .outdatedRecord, .unknownNamespace, .quota: break
         }
     }
 
     /// A record that its namespace's rules refuse.
     private static let invalidRecord = Offence("kad-invalid-record", weight: 1)
 
-    /// Brings back what was written down; gives the peers that were in the table.
-    private func restore() -> [KademliaContact] {
-        guard let archive else { return [] }
+    /// Brings back what was written down; gives the peers that were in the table, and the keys of what is of no use any more.
+    private func restore() -> (peers: [KademliaContact], stale: [Bytes]) {
+        guard let archive else { return ([], []) }
         let now = system.wallTime
         do {
             return try responder.state.withLock { state in
-                let peers = try archive.read(&state.providers, &state.values, at: now)
+                let contents = try archive.read(&state.providers, &state.values, at: now)
                 _ = state.providers.takeChanges()
                 _ = state.values.takeChanges()
                 state.providers.keepsChanges = true
                 state.values.keepsChanges = true
-                return peers
+                return contents
             }
         } catch {
             log(.warning, "records not read", [LogField("error", "\(error)")])
-            return []
+            return ([], [])
         }
     }
 
@@ -508,7 +517,10 @@ final class KademliaCore: @unchecked Sendable {
                 do { try await put(own.value, for: own.key) } catch {
                     log(.info, "value not put again", [LogField("error", "\(error)")])
                     // Invalid by now, or replaced by a better one.
-                    if error is KademliaResponder.Violation { ownValues[place] = nil }
+                    switch error as? KademliaError {
+                    case .invalidKey, .invalidValue, .outdated: ownValues[place] = nil
+                    default: break
+                    }
                 }
             }
         }

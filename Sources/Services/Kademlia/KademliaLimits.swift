@@ -20,8 +20,15 @@ public enum KademliaLimits {
     public static let addressesPerPeer = 32
     /// Bytes of one address.
     public static let address = 512
-    /// Addresses of one peer that are passed on: an answer with 20 peers stays below 64 KiB.
+    /// Bytes of one peer of a message that its id and its addresses may share: twice what most take. In larger ones each gets memory of its own.
+    public static let sharedPeer = 1024
+    /// Bytes of an answer with peers and providers: what rust-libp2p reads at most unless it is told otherwise.
+    public static let answer = ByteCount.kibibytes(16)
+    /// Addresses of one peer that are passed on, and the bytes that they and its id may take: 20 such peers fit into `answer`.
     public static let toldAddresses = 16
+    public static let toldPeer = 780
+    /// Providers of a key from which on each answer begins with another one, so that many false ones hide no true one from everybody.
+    public static let providersInTurn = 32
 
     /// Answers that were not asked for in front of one that was.
     public static let strayAnswers = 64
@@ -79,10 +86,11 @@ public enum KademliaLimits {
     public static let providerRecords = 131_072
     /// Provider records of one provider: a quarter, so that no one fills the table alone.
     public static let recordsPerProvider = 32_768
-    /// Providers of one key; the one that expires first makes room.
+    /// Providers of one key; of the IP group that has most of them the one that expires first makes room.
     public static let providersPerKey = 128
-    /// Providers whose addresses are kept. One takes about 1 KiB.
+    /// Providers whose addresses are kept, in all and of one IP group. One takes about 1 KiB.
     public static let providers = 8192
+    public static let providersPerGroup = 1024
     /// Values of others, all together, and their bytes.
     public static let values = 16_384
     public static let valueBytes = ByteCount.mebibytes(16)

@@ -51,13 +51,25 @@ extension KademliaMessage {
 
     /// A `Peer { bytes id = 1; repeated bytes addrs = 2; ConnectionType connection = 3; }` without its connection, which `write(peer:)` adds.
     package static func encode(_ contact: KademliaContact) -> Bytes {
-        let told = contact.addresses.prefix(KademliaLimits.toldAddresses)
+        var told = contact.addresses.prefix(KademliaLimits.toldAddresses)
         var size = ProtobufWriter.size(1, count: contact.peer.bytes.count)
-        for address in told { size += ProtobufWriter.size(2, count: address.bytes.count) }
+        for (index, address) in told.enumerated() {
+            let more = ProtobufWriter.size(2, count: address.bytes.count)
+            guard size + more <= KademliaLimits.toldPeer else {
+                told = told.prefix(index)
+                break
+            }
+            size += more
+        }
         var writer = ProtobufWriter(capacity: size)
         writer.write(1, contact.peer.bytes)
         for address in told { writer.write(2, address.bytes) }
         return writer.finish()
+    }
+
+    /// Bytes that `write(peer:)` writes.
+    static func size(peer encoded: Bytes, isConnected: Bool) -> Int {
+        ProtobufWriter.size(closerField, count: encoded.count + (isConnected ? 2 : 0))
     }
 
     /// One peer of an answer, from its encoding.

@@ -6,7 +6,8 @@ import WaggleNetwork
 ///
 /// Wire: protobuf `Message { MessageType type = 1; bytes key = 2; Record record = 3; repeated Peer closerPeers = 8; repeated Peer
 /// providerPeers = 9; int32 clusterLevelRaw = 10; }`, behind an unsigned varint of its length. Spec: libp2p kad-dht, section "RPC messages".
-/// Reading takes at most two allocations, whatever is in it; peers and addresses beyond the limits are left out.
+/// Everything is checked once, when it is read, and that allocates nothing; peers are looked at where they lie, as often as asked for. Peers and
+/// addresses beyond the limits are left out.
 package struct KademliaMessage: Sendable {
     package enum Kind: UInt8, Sendable {
         case putValue = 0
@@ -31,23 +32,12 @@ package struct KademliaMessage: Sendable {
         var count: Int { Int(end - start) }
     }
 
-    /// A peer in the message.
-    struct PeerRow: Sendable {
-        var id: Window
-        /// Its addresses among all of the message.
-        var firstAddress: UInt32
-        var addressCount: UInt32
-        var isProvider: Bool
-    }
-
     let bytes: Bytes
     package private(set) var kind = Kind.putValue
     private var keyWindow = Window(0..<0)
     private var recordKey: Window?
     private var recordValue: Window?
     private var hasRecord = false
-    private(set) var peers: [PeerRow] = []
-    private(set) var addresses: [Window] = []
 
     /// What `bytes` say. Throws on what is not such a message, and on a key or value beyond the limits.
     package init(_ bytes: Bytes) throws(ProtobufError) {
@@ -66,10 +56,10 @@ package struct KademliaMessage: Sendable {
             case 3: try readRecord(try field.message())
             case 8:
                 closer += 1
-                if closer <= KademliaLimits.closerPeers { try readPeer(try field.message(), isProvider: false) }
+                if closer <= KademliaLimits.closerPeers { try KademliaMessage.checkPeer(try field.message()) }
             case 9:
                 providers += 1
-                if providers <= KademliaLimits.providerPeers { try readPeer(try field.message(), isProvider: true) }
+                if providers <= KademliaLimits.providerPeers { try KademliaMessage.checkPeer(try field.message()) }
             default: break
             }
         }
@@ -92,26 +82,9 @@ package struct KademliaMessage: Sendable {
         }
     }
 
-    private mutating func readPeer(_ message: borrowing ProtobufReader, isProvider: Bool) throws(ProtobufError) {
+    private static func checkPeer(_ message: borrowing ProtobufReader) throws(ProtobufError) {
         var reader = copy message
-        if peers.isEmpty {
-            // An answer has twenty peers with a few addresses each.
-            peers.reserveCapacity(24)
-            addresses.reserveCapacity(96)
-        }
-        var row = PeerRow(id: Window(0..<0), firstAddress: UInt32(addresses.count), addressCount: 0, isProvider: isProvider)
-        while let field = try reader.next() {
-            switch field.number {
-            case 1: row.id = Window(try field.range())
-            case 2:
-                let window = Window(try field.range())
-                guard row.addressCount < KademliaLimits.addressesPerPeer, window.count <= KademliaLimits.address else { continue }
-                addresses.append(window)
-                row.addressCount += 1
-            default: break
-            }
-        }
-        peers.append(row)
+        while let field = try reader.next() { if field.number == 1 || field.number == 2 { _ = try field.range() } }
     }
 
     // MARK: What it says
@@ -131,38 +104,70 @@ package struct KademliaMessage: Sendable {
         return (bytes[recordKey.range], bytes[recordValue.range])
     }
 
-    /// Peers that are named; those whose id is none, or who have no usable address, too, with what is usable of them.
+    /// Calls `body` with where each peer lies, in the order of the message.
+    func forEachPeer(providers: Bool, _ body: (Window) -> Void) {
+        var left = providers ? KademliaLimits.providerPeers : KademliaLimits.closerPeers
+        let number = providers ? Int(KademliaMessage.providerField) : Int(KademliaMessage.closerField)
+        var reader = ProtobufReader(bytes.span)
+        // Nothing is thrown: all of it was read before.
+        do {
+            while left > 0, let field = try reader.next() {
+                guard field.number == number else { continue }
+                left -= 1
+                body(Window(try field.range()))
+            }
+        } catch {}
+    }
+
+    /// Peers that are named, with what is usable of their addresses; without those whose id is none.
     package func contacts(providers: Bool) -> [KademliaContact] {
         var contacts: [KademliaContact] = []
-        contacts.reserveCapacity(peers.count)
-        for row in peers where row.isProvider == providers {
+        forEachPeer(providers: providers) { row in
+            if contacts.isEmpty { contacts.reserveCapacity(providers ? 4 : 20) }
             if let contact = contact(row) { contacts.append(contact) }
         }
         return contacts
     }
 
-    /// The peer of a row; nil when its id is none.
-    func contact(_ row: PeerRow) -> KademliaContact? {
-        let peer: PeerID
-        // A copy: what is kept for long must not keep the whole message.
-        do { peer = try PeerID(bytes: Bytes(bytes[row.id.range].span)) } catch { return nil }
+    /// The place of the peer that lies at `row`; nil when its id is none.
+    func place(_ row: Window) -> KademliaKey? {
+        guard let peer = PeerID(window: bytes[KademliaMessage.id(bytes.span, row.range)]) else { return nil }
+        return KademliaKey(peer)
+    }
+
+    /// The peer that lies at `row`; nil when its id is none. It shares a little memory with its addresses, and none with the message.
+    func contact(_ row: Window) -> KademliaContact? {
+        let block = Bytes(bytes[row.range].span)
+        let isSmall = block.count <= KademliaLimits.sharedPeer
+        func piece(_ range: Range<Int>) -> Bytes { isSmall ? block[range] : Bytes(block[range].span) }
+        guard let peer = PeerID(window: piece(KademliaMessage.id(block.span, 0..<block.count))) else { return nil }
         var contact = KademliaContact(peer: peer, addresses: [])
-        for index in 0..<Int(row.addressCount) {
-            let window = addresses[Int(row.firstAddress) + index]
-            // Addresses of kinds that this build does not know are of no use here.
-            if let address = lenient(Bytes(bytes[window.range].span)), let bare = bare(address, peer) { contact.addresses.append(bare) }
-        }
+        var left = KademliaLimits.addressesPerPeer
+        var reader = ProtobufReader(block.span)
+        do {
+            while left > 0, let field = try reader.next() {
+                guard field.number == 2 else { continue }
+                let range = try field.range()
+                guard range.count <= KademliaLimits.address else { continue }
+                left -= 1
+                if let address = usable(piece(range), peer), !contact.addresses.contains(address) { contact.addresses.append(address) }
+            }
+        } catch {}
         return contact
     }
 
-    private func lenient(_ bytes: Bytes) -> Multiaddr? {
-        do { return try Multiaddr(bytes: bytes) } catch { return nil }
+    /// Addresses of kinds that this build does not know are of no use here.
+    private func usable(_ address: Bytes, _ peer: PeerID) -> Multiaddr? {
+        do { return try Multiaddr.bare(address, of: peer.bytes) } catch { return nil }
     }
 
-    /// Without the peer itself at the end; nil when another one is there.
-    private func bare(_ address: Multiaddr, _ peer: PeerID) -> Multiaddr? {
-        guard let hash = address.peerID else { return address }
-        guard hash == peer.multihash else { return nil }
-        return address.withoutPeerID
+    /// Where a peer's id lies in its message, which takes `range` of `span`; the last one counts, as everywhere in protobuf.
+    private static func id(_ span: RawSpan, _ range: Range<Int>) -> Range<Int> {
+        var id = 0..<0
+        var reader = ProtobufReader(span.extracting(range))
+        do {
+            while let field = try reader.next() { if field.number == 1 { id = try field.range() } }
+        } catch {}
+        return id.lowerBound + range.lowerBound..<id.upperBound + range.lowerBound
     }
 }

@@ -26,6 +26,8 @@ package final class KademliaResponder: Sendable {
 
     package enum Violation: String, Error {
         case malformed
+        /// Longer than this build takes, or of a kind that it does not know: no proof of bad will.
+        case unsupported
         case noKey
         case foreignProvider
         case invalidRecord
@@ -53,25 +55,32 @@ package final class KademliaResponder: Sendable {
         let own = KademliaKey(peer)
         state = Mutex(
             State(
-                table: RoutingTableMachine(own: own, settings: settings, now: now), providers: ProviderTable(own: own), values: ValueTable(),
+                table: RoutingTableMachine(own: own, settings: settings, now: now), providers: ProviderTable(own: own), values: ValueTable(own: own),
                 encodedSelf: KademliaMessage.encode(KademliaContact(peer: peer, addresses: []))))
     }
 
     /// The answer to one request of `sender`.
     ///
-    /// `connected` gives the contact of a peer that we are connected with but that is no server: FIND_NODE names it, too.
+    /// `group` is where the sender's connection comes from. `connected` gives the contact of a peer that we are connected with but that is no
+    /// server: FIND_NODE names it, too.
     package func answer(
-        _ request: Bytes, from sender: PeerID, at senderKey: KademliaKey, now: WallTime, connected: (PeerID) -> KademliaContact? = { _ in nil }
+        _ request: Bytes, from sender: PeerID, at senderKey: KademliaKey, group: IPGroup? = nil, now: WallTime,
+        connected: (PeerID) -> KademliaContact? = { _ in nil }
     ) -> Answer {
         let message: KademliaMessage
-        do { message = try KademliaMessage(request) } catch { return refuse(.malformed) }
+        do { message = try KademliaMessage(request) } catch {
+            switch error {
+            case .limit, .value(field: 1): return refuse(.unsupported)
+            default: return refuse(.malformed)
+            }
+        }
         switch message.kind {
         case .ping:
             state.withLock { $0.counters.pings += 1 }
             return .reply(request)
         case .findNode: return findNode(message, sender, senderKey, connected)
         case .getProviders: return getProviders(message, senderKey, now)
-        case .addProvider: return addProvider(message, sender, now)
+        case .addProvider: return addProvider(message, sender, group, now)
         case .getValue: return getValue(message, senderKey, now)
         case .putValue: return putValue(message, sender, now)
         }
@@ -112,8 +121,14 @@ package final class KademliaResponder: Sendable {
         return .reply(writer.finish())
     }
 
-    private func writeCloser(_ target: KademliaKey, _ senderKey: KademliaKey, _ state: borrowing State, _ writer: inout ProtobufWriter) {
+    /// Writes the closest peers as far as `room` bytes hold them.
+    private func writeCloser(
+        _ target: KademliaKey, _ senderKey: KademliaKey, _ state: borrowing State, room: Int, _ writer: inout ProtobufWriter
+    ) {
+        var room = room
         state.table.closest(to: target, count: k, excluding: senderKey) { row in
+            room -= KademliaMessage.size(peer: row.encoded, isConnected: row.isConnected)
+            guard room >= 0 else { return }
             KademliaMessage.write(peer: row.encoded, isConnected: row.isConnected, field: KademliaMessage.closerField, &writer)
         }
     }
@@ -128,29 +143,34 @@ package final class KademliaResponder: Sendable {
         KademliaMessage.begin(&writer, .getProviders, key: message.key)
         state.withLock { state in
             state.counters.getProviders += 1
-            writeCloser(target, senderKey, state, &writer)
-            state.providers.forEach(of: target, at: now) { provider, encoded in
+            // Half for the providers, and what they leave for those who may know more.
+            var room = KademliaLimits.answer.bytes - message.keyCount - 8
+            let reserved = room / 2
+            state.providers.forEach(of: target, at: now, turn: state.counters.getProviders) { provider, encoded in
                 let isOwn = provider == peer
-                KademliaMessage.write(
-                    peer: isOwn ? state.encodedSelf : encoded, isConnected: isOwn, field: KademliaMessage.providerField, &writer)
+                let encoded = isOwn ? state.encodedSelf : encoded
+                let size = KademliaMessage.size(peer: encoded, isConnected: isOwn)
+                guard room - size >= reserved else { return }
+                room -= size
+                KademliaMessage.write(peer: encoded, isConnected: isOwn, field: KademliaMessage.providerField, &writer)
             }
+            writeCloser(target, senderKey, state, room: room, &writer)
         }
         return .reply(writer.finish())
     }
 
     /// Only who provides may say so: providers other than the sender are left out.
-    private func addProvider(_ message: KademliaMessage, _ sender: PeerID, _ now: WallTime) -> Answer {
+    private func addProvider(_ message: KademliaMessage, _ sender: PeerID, _ group: IPGroup?, _ now: WallTime) -> Answer {
         guard (1...KademliaResponder.providerKeyBytes).contains(message.keyCount) else { return refuse(.noKey) }
-        var own: KademliaContact?
-        for row in message.peers where row.isProvider {
-            if let contact = message.contact(row), contact.peer == sender, !contact.addresses.isEmpty { own = contact }
-        }
-        guard var contact = own else { return refuse(.foreignProvider) }
-        contact.addresses = Array(scope.told(contact.addresses).prefix(KademliaLimits.toldAddresses))
+        let own = message.contacts(providers: true).last { $0.peer == sender && !$0.addresses.isEmpty }
+        guard let own else { return refuse(.foreignProvider) }
+        // In memory of its own: it is kept for days.
+        let addresses = scope.told(own.addresses).prefix(KademliaLimits.toldAddresses).map { $0.compacted() }
+        let contact = KademliaContact(peer: sender, addresses: addresses)
         let target = message.place
         let isStored = state.withLock { state in
             state.counters.addProvider += 1
-            do { try state.providers.add(contact, for: target, at: now) } catch { return false }
+            do { try state.providers.add(contact, for: target, group: group, at: now) } catch { return false }
             return true
         }
         return isStored ? .stored(reply: nil) : refuse(.quota)
@@ -167,7 +187,7 @@ package final class KademliaResponder: Sendable {
             if let row = state.values.row(of: target, at: now), row.key == key {
                 KademliaMessage.write(record: row.value, for: key, received: row.received, &writer)
             }
-            writeCloser(target, senderKey, state, &writer)
+            writeCloser(target, senderKey, state, room: KademliaLimits.answer.bytes - key.count - 8, &writer)
         }
         return .reply(writer.finish())
     }
@@ -185,27 +205,33 @@ package final class KademliaResponder: Sendable {
         guard let namespace = RecordKey.namespace(of: key), let validator = validators[namespace] else { throw .unknownNamespace }
         do { try validator.validate(value, for: key, at: now) } catch { throw .invalidRecord }
         let place = KademliaKey(hashing: key)
-        let old = state.withLock { $0.values.row(of: place, at: now) }
-        var owner = sender
-        if let old, old.key == key {
-            // A record that has become invalid gives way to any valid one.
-            let isValid: Bool
-            do {
-                try validator.validate(old.value, for: key, at: now)
-                isValid = true
-            } catch { isValid = false }
-            if old.value == value {
-                owner = old.sender
-            } else if isValid, validator.best(of: [value, old.value], for: key) != 0 {
-                throw .outdatedRecord
+        while true {
+            let old = state.withLock { $0.values.row(of: place, at: now) }
+            var owner = sender
+            if let old {
+                if old.value == value {
+                    owner = old.sender
+                } else if validator.best(of: [value, old.value], for: key) != 0, isValid(old.value, for: key, validator, now) {
+                    throw .outdatedRecord
+                }
             }
+            let row = ValueTable.Row(key: Bytes(key.span), value: Bytes(value.span), received: now, sender: owner)
+            let isKept: Bool? = state.withLock { state in
+                // Another loop may have put one since: then it is weighed against that.
+                guard state.values.row(of: place, at: now)?.value == old?.value else { return nil }
+                do { try state.values.put(row, at: place) } catch { return false }
+                return true
+            }
+            guard let isKept else { continue }
+            if !isKept { throw .quota }
+            return
         }
-        let row = ValueTable.Row(key: Bytes(key.span), value: Bytes(value.span), received: now, sender: owner)
-        let isKept = state.withLock { state in
-            do { try state.values.put(row, at: place) } catch { return false }
-            return true
-        }
-        if !isKept { throw .quota }
+    }
+
+    /// A record that has become invalid gives way to any valid one.
+    private func isValid(_ value: Bytes, for key: Bytes, _ validator: any RecordValidator, _ now: WallTime) -> Bool {
+        do { try validator.validate(value, for: key, at: now) } catch { return false }
+        return true
     }
 }
 

@@ -19,10 +19,13 @@ final class KademliaServer: Service {
     func serve(_ stream: Stream, from peer: PeerID) async throws {
         let loop = stream.connection.loop
         let key = KademliaKey(peer)
+        let group = IPGroup([stream.connection.remoteAddress])
         while true {
             stream.deadline = loop.now + KademliaLimits.streamIdle
             guard let request = try await stream.readMessage(limit: KademliaLimits.request) else { return }
-            switch core.responder.answer(request, from: peer, at: key, now: core.system.wallTime, connected: core.contactOfConnected) {
+            let answer = core.responder.answer(
+                request, from: peer, at: key, group: group, now: core.system.wallTime, connected: core.contactOfConnected)
+            switch answer {
             case .reply(let answer): try await stream.writeMessage(answer)
             case .stored(let answer):
                 core.recordsChanged()

@@ -38,7 +38,8 @@ package struct LookupMachine: Machine {
     package struct Candidate: Sendable {
         package let key: KademliaKey
         package private(set) var contact: KademliaContact
-        let group: IPGroup?
+        /// Where its addresses, and once it has answered its connection, say that it is.
+        fileprivate(set) var group: IPGroup?
 
         mutating func merge(_ addresses: [Multiaddr]) {
             for address in addresses where contact.addresses.count < 2 * KademliaLimits.addressesPerPeer && !contact.addresses.contains(address) {
@@ -60,8 +61,8 @@ package struct LookupMachine: Machine {
     package enum Input {
         /// The peers to begin with.
         case begin([Candidate])
-        /// The peer with this number answered and told of these.
-        case answered(Int, closer: [Candidate])
+        /// The peer with this number answered and told of these. `group` is where its connection leads, which it cannot make up.
+        case answered(Int, closer: [Candidate], group: IPGroup? = nil)
         case failed(Int)
         /// What was looked for is found.
         case stop
@@ -133,8 +134,9 @@ package struct LookupMachine: Machine {
         case .begin(let seeds):
             let sorted = seeds.map { (candidate: $0, distance: $0.key ^ target) }.sorted { $0.distance < $1.distance }
             for (index, seed) in sorted.enumerated() { learn(seed.candidate, hops: 1, path: index % paths.count) }
-        case .answered(let number, let closer):
+        case .answered(let number, let closer, let group):
             guard settle(number, as: .answered) else { return }
+            if let group { entries[number].candidate.group = group }
             let entry = entries[number]
             for candidate in closer { learn(candidate, hops: entry.hops + 1, path: entry.path) }
         case .failed(let number): guard settle(number, as: .failed) else { return }
@@ -181,8 +183,20 @@ package struct LookupMachine: Machine {
     /// Steps that led to the closest peer that answered.
     package var hops: Int { entries.filter { $0.state == .answered }.min { $0.distance < $1.distance }?.hops ?? 0 }
 
-    /// Every peer that was heard of, answered or not.
-    func contact(of key: KademliaKey) -> KademliaContact? { numbers[key].map { entries[Int($0)].candidate.contact } }
+    /// The peers that an answer names, as far as `accepts` takes them. Of those that were asked already nothing is read but the id.
+    package func candidates(in answer: KademliaMessage, where accepts: (KademliaContact) -> Bool) -> [Candidate] {
+        var candidates: [Candidate] = []
+        candidates.reserveCapacity(settings.k)
+        answer.forEachPeer(providers: false) { row in
+            guard let key = answer.place(row) else { return }
+            if let number = numbers[key], entries[Int(number)].state != .heard {
+                candidates.append(entries[Int(number)].candidate)
+            } else if let contact = answer.contact(row), accepts(contact) {
+                candidates.append(Candidate(contact, key: key, group: IPGroup(contact.addresses)))
+            }
+        }
+        return candidates
+    }
 
     // MARK: Inside
 

@@ -82,9 +82,9 @@ final class LookupRun: @unchecked Sendable {
 
     private func answered(_ number: Int, _ contact: KademliaContact, _ answer: KademliaMessage) {
         guard !machine.isOver else { return }
-        let closer = answer.contacts(providers: false)
-        observer?(.answered(contact.peer, closer: closer))
+        observer?(.answered(contact.peer, closer: answer.contacts(providers: false)))
         answers.append((contact, answer))
-        handle(.answered(number, closer: closer.filter { core.mayAsk($0) }.map { LookupMachine.Candidate($0) }))
+        let group = IPGroup(swarm.connections(to: contact.peer).map(\.remoteAddress))
+        handle(.answered(number, closer: machine.candidates(in: answer) { core.mayAsk($0) }, group: group))
     }
 }

@@ -11,8 +11,9 @@ package struct RoutingTableMachine: Machine {
     package typealias Failure = Never
 
     package enum Input {
-        /// The peer serves the protocol and proved who it is.
-        case confirmed(KademliaContact, isConnected: Bool)
+        /// The peer serves the protocol and proved who it is. `group` is where its connection comes from, which it cannot make up; without one,
+        /// its addresses say.
+        case confirmed(KademliaContact, isConnected: Bool, group: IPGroup? = nil)
         /// It answered a request.
         case answered(PeerID)
         /// It could not be reached, or did not answer.
@@ -23,6 +24,8 @@ package struct RoutingTableMachine: Machine {
         case disconnected(PeerID)
         /// A search through the whole bucket has been made.
         case refreshed(bucket: Int)
+        /// A search for our own place has shown all peers of this bucket and of those behind it.
+        case surveyed(from: Int)
         case tick
     }
 
@@ -62,7 +65,7 @@ package struct RoutingTableMachine: Machine {
     struct Bucket {
         var keys: ContiguousArray<KademliaKey> = []
         var rows: ContiguousArray<Row> = []
-        var waiting: [KademliaContact] = []
+        var waiting: [(contact: KademliaContact, group: IPGroup?)] = []
         var refreshed: Instant?
         var isRefreshing = false
     }
@@ -75,6 +78,8 @@ package struct RoutingTableMachine: Machine {
     private var outputs = Deque<Output>()
     private var nextTick: Instant
     private var checking = 0
+    /// The buckets that the last search for our own place went through, and when that was.
+    private var survey: (from: Int, at: Instant)?
 
     package init(own: KademliaKey, settings: Settings = Settings(), now: Instant) {
         self.own = own
@@ -86,7 +91,7 @@ package struct RoutingTableMachine: Machine {
 
     package mutating func handle(_ input: consuming Input, at now: Instant) {
         switch input {
-        case .confirmed(let contact, let isConnected): confirm(contact, isConnected, now)
+        case .confirmed(let contact, let isConnected, let group): confirm(contact, isConnected, group ?? IPGroup(contact.addresses), now)
         case .answered(let peer):
             change(peer) { row, machine in
                 row.lastAnswer = now
@@ -102,6 +107,7 @@ package struct RoutingTableMachine: Machine {
             guard bucket < buckets.count else { return }
             buckets[bucket].refreshed = now
             buckets[bucket].isRefreshing = false
+        case .surveyed(let from): survey = (from, now)
         case .tick: tick(now)
         }
     }
@@ -126,7 +132,7 @@ package struct RoutingTableMachine: Machine {
     ///
     /// Peers in the bucket that `target` would fall into are closer than all others; those in the buckets beyond it follow, all mixed; then the
     /// buckets before it, one after the other. So mostly one bucket is looked at, and never is more sorted than is asked for.
-    func closest(to target: KademliaKey, count: Int, excluding excluded: KademliaKey? = nil, _ body: (Row) -> Void) {
+    func closest(to target: KademliaKey, count: Int, excluding excluded: KademliaKey? = nil, _ body: (borrowing Row) -> Void) {
         guard count > 0, !buckets.isEmpty else { return }
         let home = own.commonPrefix(with: target)
         withUnsafeTemporaryAllocation(of: Candidate.self, capacity: count) { chosen in
@@ -170,7 +176,7 @@ package struct RoutingTableMachine: Machine {
     /// Selects the `limit` closest of some buckets by insertion into a short sorted list, and hands them out.
     private func take(
         _ range: Range<Int>, _ target: KademliaKey, _ excluded: KademliaKey?, _ limit: Int, _ chosen: UnsafeMutableBufferPointer<Candidate>,
-        _ body: (Row) -> Void
+        _ body: (borrowing Row) -> Void
     ) -> Int {
         var filled = 0
         for bucket in range {
@@ -195,7 +201,8 @@ package struct RoutingTableMachine: Machine {
                 }
             }
         }
-        for index in 0..<filled { body(buckets[Int(chosen[index].bucket)].rows[Int(chosen[index].place)]) }
+        // Lent, not copied: a row holds references that would have to be counted.
+        for candidate in chosen[..<filled] { buckets[Int(candidate.bucket)].rows.withUnsafeBufferPointer { body($0[Int(candidate.place)]) } }
         return filled
     }
 
@@ -215,11 +222,10 @@ package struct RoutingTableMachine: Machine {
 
     // MARK: Coming and going
 
-    private mutating func confirm(_ contact: KademliaContact, _ isConnected: Bool, _ now: Instant) {
+    private mutating func confirm(_ contact: KademliaContact, _ isConnected: Bool, _ group: IPGroup?, _ now: Instant) {
         let key = KademliaKey(contact.peer)
         let index = own.commonPrefix(with: key)
         guard index < 256 else { return }
-        let group = IPGroup(contact.addresses)
         while buckets.count <= index { buckets.append(Bucket()) }
         if let place = buckets[index].keys.firstIndex(of: key) {
             update(index, place, contact, group, isConnected, now)
@@ -229,24 +235,23 @@ package struct RoutingTableMachine: Machine {
         if buckets[index].rows.count < settings.k {
             insert(contact, key, group, isConnected, index, now)
         } else {
-            wait(contact, index, now)
+            wait(contact, group, index, now)
         }
     }
 
     private mutating func update(
         _ index: Int, _ place: Int, _ contact: KademliaContact, _ group: IPGroup?, _ isConnected: Bool, _ now: Instant
     ) {
+        let old = buckets[index].rows[place].group
+        if old != group {
+            // A peer that moves to a group which has its places already has to go.
+            buckets[index].rows[place].group = nil
+            leave(old)
+            guard hasRoom(for: group, in: index) else { return removeRow(index, place, now) }
+            buckets[index].rows[place].group = group
+            if let group { groups[group, default: 0] += 1 }
+        }
         if buckets[index].rows[place].contact != contact {
-            let old = buckets[index].rows[place].group
-            if old != group {
-                // A peer that moves to a group which has its places already has to go.
-                let had = buckets[index].rows[place].group
-                buckets[index].rows[place].group = nil
-                leave(had)
-                guard hasRoom(for: group, in: index) else { return removeRow(index, place, now) }
-                buckets[index].rows[place].group = group
-                if let group { groups[group, default: 0] += 1 }
-            }
             buckets[index].rows[place].contact = contact
             buckets[index].rows[place].encoded = KademliaMessage.encode(contact)
         }
@@ -275,10 +280,10 @@ package struct RoutingTableMachine: Machine {
     }
 
     /// The bucket is full: the peer that was silent longest is checked, and the new one waits for how that ends.
-    private mutating func wait(_ contact: KademliaContact, _ index: Int, _ now: Instant) {
-        buckets[index].waiting.removeAll { $0.peer == contact.peer }
+    private mutating func wait(_ contact: KademliaContact, _ group: IPGroup?, _ index: Int, _ now: Instant) {
+        buckets[index].waiting.removeAll { $0.contact.peer == contact.peer }
         if buckets[index].waiting.count >= KademliaLimits.waitingPerBucket { buckets[index].waiting.removeFirst() }
-        buckets[index].waiting.append(contact)
+        buckets[index].waiting.append((contact, group))
         let silent = buckets[index].rows.indices.min { buckets[index].rows[$0].lastAnswer < buckets[index].rows[$1].lastAnswer }
         guard let silent, now - buckets[index].rows[silent].lastAnswer >= settings.refreshInterval else { return }
         check(index, silent)
@@ -303,7 +308,7 @@ package struct RoutingTableMachine: Machine {
 
     private mutating func remove(_ peer: PeerID, _ now: Instant) {
         guard let (index, place) = position(of: peer) else {
-            for index in buckets.indices { buckets[index].waiting.removeAll { $0.peer == peer } }
+            for index in buckets.indices { buckets[index].waiting.removeAll { $0.contact.peer == peer } }
             return
         }
         removeRow(index, place, now)
@@ -317,8 +322,7 @@ package struct RoutingTableMachine: Machine {
         count -= 1
         outputs.append(.removed(row.contact.peer))
         // The newest of those that wait was heard of last.
-        while let contact = buckets[index].waiting.popLast() {
-            let group = IPGroup(contact.addresses)
+        while let (contact, group) = buckets[index].waiting.popLast() {
             guard hasRoom(for: group, in: index) else { continue }
             insert(contact, KademliaKey(contact.peer), group, false, index, now)
             return
@@ -354,6 +358,8 @@ package struct RoutingTableMachine: Machine {
         let deepest = min((buckets.lastIndex { !$0.rows.isEmpty } ?? -1) + 2, KademliaLimits.refreshedBuckets)
         while buckets.count < deepest { buckets.append(Bucket()) }
         for index in 0..<deepest where !buckets[index].isRefreshing {
+            // The search for our own place comes again before long.
+            if let survey, index >= survey.from, now - survey.at < settings.refreshInterval + RoutingTableMachine.tickInterval * 2 { continue }
             if let last = buckets[index].refreshed, now - last < settings.refreshInterval { continue }
             guard count > 0 else { break }
             buckets[index].isRefreshing = true

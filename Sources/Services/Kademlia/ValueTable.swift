@@ -3,6 +3,9 @@ import WaggleFormats
 import WaggleNetwork
 
 /// The records that this node keeps for others, in memory, within quotas for each sender and in all. A value: its owner brings the lock.
+///
+/// When the table is full, the records farthest from our own place go: others are closer to them and have them, and who makes up senders to
+/// fill the table would have to find keys near us as well.
 struct ValueTable {
     struct Row {
         let key: Bytes
@@ -23,15 +26,19 @@ struct ValueTable {
         case removed(KademliaKey)
     }
 
+    private let own: KademliaKey
     private let limit: Int
     private let byteLimit: Int
+    /// The farthest distance that is taken while the table is nearly full.
+    private var horizon = UInt64.max
     private var rows: [KademliaKey: Row] = [:]
     private var bytes = 0
     private var senders: [PeerID: (count: Int, bytes: Int)] = [:]
     private var changes: [Change] = []
     var keepsChanges = false
 
-    init(limit: Int = KademliaLimits.values, byteLimit: Int = KademliaLimits.valueBytes.bytes) {
+    init(own: KademliaKey, limit: Int = KademliaLimits.values, byteLimit: Int = KademliaLimits.valueBytes.bytes) {
+        self.own = own
         self.limit = limit
         self.byteLimit = byteLimit
     }
@@ -49,13 +56,15 @@ struct ValueTable {
         let old = rows[key]
         let size = ValueTable.size(row)
         let oldSize = old.map(ValueTable.size) ?? 0
-        guard old != nil || rows.count < limit, bytes - oldSize + size <= byteLimit else { throw .full }
         if let sender = row.sender {
             var used = senders[sender] ?? (0, 0)
             if old?.sender == sender { used = (used.count - 1, used.bytes - oldSize) }
             guard used.count < KademliaLimits.valuesPerPeer, used.bytes + size <= KademliaLimits.valueBytesPerPeer.bytes else { throw .quota }
         }
+        if rows.count + (old == nil ? 1 : 0) > limit || bytes - oldSize + size > byteLimit { makeRoom() }
+        guard (key ^ own).first <= horizon || !isNearlyFull else { throw .full }
         remove(key)
+        guard rows.count < limit, bytes + size <= byteLimit else { throw .full }
         rows[key] = row
         bytes += size
         if let sender = row.sender {
@@ -69,6 +78,19 @@ struct ValueTable {
     mutating func sweep(at now: WallTime) {
         for key in rows.keys.sorted() {
             guard let row = rows[key], now >= row.received + KademliaLimits.validity else { continue }
+            remove(key)
+            if keepsChanges { changes.append(.removed(key)) }
+        }
+        if !isNearlyFull { horizon = .max }
+    }
+
+    private var isNearlyFull: Bool { rows.count >= limit / 8 * 7 || bytes >= byteLimit / 8 * 7 }
+
+    /// Drops the farthest at once until an eighth is free, so that looking for them is paid rarely.
+    private mutating func makeRoom() {
+        for key in rows.keys.sorted(by: { $0 ^ own > $1 ^ own }) {
+            guard isNearlyFull else { break }
+            horizon = (key ^ own).first
             remove(key)
             if keepsChanges { changes.append(.removed(key)) }
         }
