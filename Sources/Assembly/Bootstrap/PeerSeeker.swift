@@ -76,20 +76,20 @@ final class PeerSeeker: @unchecked Sendable {
         if configured.isEmpty, lists.isEmpty, good.count == 0 {
             // A node that cannot listen ends in the first moment, with a sentence of its own.
             try await loop.sleep(until: loop.now + BootstrapLimits.settling)
-            if swarm.peers.isEmpty {
+            if swarm.peerCount == 0 {
                 hasSaidAlone = true
                 log(.info, "no bootstrap peers: waiting for others to connect")
             }
         }
         var nextLook = loop.now + BootstrapLimits.rememberInterval
         while true {
-            if swarm.peers.count < BootstrapLimits.enough, loop.now >= nextRound { await round() }
+            if swarm.peerCount < BootstrapLimits.enough, loop.now >= nextRound { await round() }
             try Task.checkCancellation()
             if loop.now >= nextLook {
                 nextLook = loop.now + BootstrapLimits.rememberInterval
                 await remember()
             }
-            let needsRound = swarm.peers.count < BootstrapLimits.enough && (!configured.isEmpty || !lists.isEmpty || good.count > 0)
+            let needsRound = swarm.peerCount < BootstrapLimits.enough && (!configured.isEmpty || !lists.isEmpty || good.count > 0)
             let timer = loop.schedule(at: needsRound ? min(nextRound, nextLook) : nextLook) { [changed] in changed.wake() }
             defer { loop.cancel(timer) }
             try await changed.wait()
@@ -102,7 +102,7 @@ final class PeerSeeker: @unchecked Sendable {
     }
 
     private func peersChanged() {
-        let isAlone = swarm.peers.isEmpty
+        let isAlone = swarm.peerCount == 0
         if isAlone != wasAlone {
             wasAlone = isAlone
             count { $0.isAlone = isAlone }
@@ -111,10 +111,11 @@ final class PeerSeeker: @unchecked Sendable {
                 hasSaidAlone = false
                 nextRound = min(nextRound, loop.now + random(BootstrapLimits.lostPause))
             } else {
-                log(.info, "in touch with the network", [LogField("peers", swarm.peers.count)])
+                log(.info, "in touch with the network", [LogField("peers", swarm.peerCount)])
             }
         }
-        changed.wake()
+        // With enough of them there is nothing to do until one goes.
+        if swarm.peerCount < BootstrapLimits.enough { changed.wake() }
     }
 
     private func remember() async {
@@ -149,14 +150,14 @@ final class PeerSeeker: @unchecked Sendable {
         }
         let pause = PeerSeeker.pause(afterFailures: failures, random: system.random())
         nextRound = loop.now + pause
-        if swarm.peers.isEmpty {
+        if swarm.peerCount == 0 {
             // The first node of a network is alone: nothing to warn of, and nothing to say again and again.
             log(hasSaidAlone ? .debug : .info, "no bootstrap peer reached", [LogField("again_in_seconds", pause.wholeNanoseconds / 1_000_000_000)])
             hasSaidAlone = true
         }
     }
 
-    private var isWanting: Bool { swarm.peers.count < BootstrapLimits.enough && !Task.isCancelled }
+    private var isWanting: Bool { swarm.peerCount < BootstrapLimits.enough && !Task.isCancelled }
 
     /// The pause before the next round: doubles, and differs from node to node so that they do not come in waves.
     static func pause(afterFailures failures: Int, random: UInt64) -> Duration {

@@ -200,6 +200,9 @@ public final class Swarm: Sendable {
     /// Connected peers, sorted.
     public var peers: [PeerID] { table.withLock { $0.peers } }
 
+    /// How many peers are connected; cheaper than to list them.
+    public var peerCount: Int { table.withLock { $0.peerCount } }
+
     public func isConnected(_ peer: PeerID) -> Bool { table.withLock { $0.isConnected(peer) } }
 
     /// Closes all connections with `peer` and returns when they are gone.
