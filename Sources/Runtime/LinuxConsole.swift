@@ -92,6 +92,11 @@ public final class LinuxConsole: Console {
         }
     }
 
+    /// The signal goes to this thread, which it stops, with all others, before the call returns.
+    public func suspend() { raise(SIGTSTP) }
+
+    public func resized() async throws { _ = try await system.nextSignal(of: [.windowChange]) }
+
     public func interrupted() async throws { _ = try await system.nextSignal(of: [.interrupt, .terminate]) }
 
     public func exit(_ code: Int32) -> Never { Glibc.exit(code) }

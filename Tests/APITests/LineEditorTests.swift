@@ -1,6 +1,10 @@
 import Synchronization
 import Testing
+import WaggleAssembly
 import WaggleBase
+import WaggleFormats
+import WaggleNetwork
+import WaggleServices
 import WaggleSimulation
 
 @testable import WaggleAPI
@@ -25,8 +29,12 @@ import WaggleSimulation
             var decoder = KeyDecoder()
             #expect(text.utf8.compactMap { decoder.decode($0) } == keys, "\(text.debugDescription)")
         }
-        // What is no UTF-8 is no key, and what follows is one again.
         var decoder = KeyDecoder()
+        // In what was pasted a tabulator completes nothing and escapes do nothing, until its end.
+        let pasted = "\u{1b}[200~a\tb\u{1b}[A\u{3}\rc\u{1b}[201~\t"
+        #expect(pasted.utf8.compactMap { decoder.decode($0) } == [.text("a"), .text(" "), .text("b"), .enter, .text("c"), .tab])
+        // What is no UTF-8 is no key, and what follows is one again.
+        decoder = KeyDecoder()
         #expect([0xff, 0xc3, 0x41, 0xe0, 0x80, 0x80, 0x42].compactMap { decoder.decode($0) } == [.text("A"), .text("B")])
     }
 
@@ -39,6 +47,7 @@ import WaggleSimulation
         #expect(type("e\u{301}x\u{7f}\u{7f}\u{7f}", into: &editor) == [.bell], "a mark belongs to its letter")
         #expect(type("\u{4}", into: &editor) == [.end])
         #expect(type("some\u{3}", into: &editor) == [.interrupt("some")])
+        #expect(type("\u{1a}\u{c}", into: &editor) == [.suspend, .clear])
         #expect(type("x\u{1b}[D\u{4}\u{4}", into: &editor) == [.end], "Control-D deletes where there is something")
     }
 
@@ -73,10 +82,10 @@ import WaggleSimulation
         var editor = LineEditor()
         _ = type("日本語です", into: &editor)
         // Two columns of prompt, nine for the text, one free for the cursor.
-        #expect(editor.render(prompt: "> ", width: 12) == "\r> 本語です\u{1b}[K\r\u{1b}[10C")
+        #expect(editor.render(prompt: "> ", width: 12).text == "\r> 本語です\u{1b}[K\r\u{1b}[10C")
         _ = type("\u{1}", into: &editor)
-        #expect(editor.render(prompt: "> ", width: 12) == "\r> 日本語で\u{1b}[K\r\u{1b}[2C")
-        #expect(editor.render(prompt: "", width: 1) == "\r\u{1b}[K\r")
+        #expect(editor.render(prompt: "> ", width: 12).text == "\r> 日本語で\u{1b}[K\r\u{1b}[2C")
+        #expect(editor.render(prompt: "", width: 1).text == "\r\u{1b}[K\r")
     }
 
     @Test func logTailDropsWhatIsTooMuchAndSaysSo() throws {
@@ -110,6 +119,39 @@ import WaggleSimulation
             "* x: 0 peers", "You left x; messages go to quantra-default now.", "Nobody is connected.", "There is no command 'what'", "dial <address>",
         ] { #expect(outcome.output.contains(part), "\(part)") }
         #expect(!outcome.output.contains("\u{1b}") && !outcome.output.contains("\n>"), "no prompt and no escapes in a pipe")
+    }
+
+    @Test func whatIsSaidInAPipeArrives() throws {
+        let shell = Shell(seed: 7)
+        let world = shell.world
+        var configuration = NodeConfiguration.preset(.lan)
+        configuration.policy = .classical
+        let host = world.host("listener")
+        configuration.listen = [Multiaddr(host.address(port: 4001), over: .tcp)]
+        configuration.pubsub = PubSubConfiguration()
+        let (node, topic) = try world.run { [configuration] in
+            let node = try await Node(configuration, on: host.system)
+            try await node.start()
+            return (node, try await #require(node.pubsub).join(TopicID(P2PCommand.defaultTopic)))
+        }
+        let address = "\(configuration.listen[0].with(peer: node.peer))"
+        let outcome = try shell("p2p", "--policy", "classical", "--mdns=false", "--dial", address, input: Array("peers\nmsg hello\nping\nmsg you".utf8))
+        #expect(outcome.output.contains("Reached") && outcome.output.contains(" answers in ") && !outcome.output.contains("nobody"), "\(outcome.output)")
+        try world.run {
+            var heard: [String] = []
+            for await message in topic.messages {
+                heard.append(message.data.utf8 ?? "")
+                if heard.count == 2 { break }
+            }
+            #expect(heard == ["hello", "you"])
+            await node.close()
+        }
+    }
+
+    @Test func longMessagesAreCutAndJoinersStay() {
+        #expect(P2PShell.shown("hi 👩‍👧 \u{1b}[2J\u{202e}") == "hi 👩‍👧 \\x1b[2J\\u{202e}")
+        let long = P2PShell.shown(Bytes(utf8: String(repeating: "e\u{301}", count: 100_000)))
+        #expect(long.hasSuffix("… (300000 bytes)") && long.utf8.count < 9000)
     }
 
     @Test func refusesWhatItCannotDo() throws {

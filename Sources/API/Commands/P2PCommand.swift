@@ -12,8 +12,10 @@ enum P2PCommand {
         "p2p", "Talk with other nodes, interactively.",
         description: """
             Starts a node with a new identity and a prompt: peers on the local network are found by themselves, others are dialed. What is typed with 'msg'
-            goes to everybody in the topic. 'help' at the prompt lists the commands. It needs no repository and no daemon, and works in a pipe: each
-            line of the input is a command.
+            goes to everybody in the topic. 'help' at the prompt lists the commands. It needs no repository and no daemon.
+
+            In a pipe each line of the input is a command, and the next one waits until it is done: a message waits up to ten seconds for
+            somebody to be in the topic. The end of the input ends it.
             """,
         example: "> waggle p2p --listen /ip4/0.0.0.0/tcp/9000\n> echo 'msg Hello' | waggle p2p --dial /ip4/10.0.0.7/tcp/9000/p2p/12D3KooW…",
         options: [

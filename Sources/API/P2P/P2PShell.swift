@@ -4,13 +4,18 @@ import WaggleFormats
 import WaggleNetwork
 import WaggleServices
 
-/// The interactive mode: reads commands, does them, and tells what happens meanwhile. Belongs to the home loop.
+/// The interactive mode: reads commands, does them, and tells what happens meanwhile. In a pipe nobody watches and decides when to go on: there each
+/// command has its outcome before the next is read. Belongs to the home loop.
 final class P2PShell: @unchecked Sendable {
     /// When nobody is found: the first note, and the longest time between two.
     private static let patience = Duration.seconds(5)
     private static let longestPatience = Duration.seconds(300)
     /// Characters of a message that are shown.
     private static let shownCharacters = 2000
+    /// In a pipe: how long a message waits for somebody to say it to, and how long the end waits for what was said to be on its way.
+    private static let audiencePatience = Duration.seconds(10)
+    private static let farewellPatience = Duration.seconds(2)
+    private static let glance = Duration.milliseconds(50)
     /// Topics at once.
     private static let topicLimit = 64
 
@@ -26,6 +31,11 @@ final class P2PShell: @unchecked Sendable {
     private var current: String?
     private let firstTopic: String
     private var observation: SwarmObservation?
+    /// A message has waited for somebody in vain: the next ones do not, until there is somebody.
+    private var waitedInVain = false
+    private var hasSpoken = false
+    /// Who may not have got everything yet.
+    private var listeners: Set<PeerID> = []
 
     init(_ node: Node, console: any Console, topic: String, history: [String]) {
         self.node = node
@@ -47,14 +57,21 @@ final class P2PShell: @unchecked Sendable {
         greet()
         observation = node.swarm.observe(on: home) { [weak self] in self?.noticed($0) }
         await join(firstTopic)
-        for address in addresses { dial(address) }
         scope.spawn(on: home) { [self] in await tellOfLoneliness() }
         scope.spawn(on: home) { [self] in
             do { try await console.interrupted() } catch { return }
             end()
         }
         scope.spawn(on: home) { [self] in
+            while !isOver {
+                do { try await console.resized() } catch { return }
+                prompt.redraw()
+            }
+        }
+        scope.spawn(on: home) { [self] in
+            for address in addresses { await inTurn { await self.dial(address) } }
             await readCommands()
+            if hasSpoken, !prompt.isInteractive { await takeLeave() }
             end()
         }
         while !isOver {
@@ -84,6 +101,30 @@ final class P2PShell: @unchecked Sendable {
 
     // MARK: Commands
 
+    /// On a terminal the next command need not wait for this one.
+    private func inTurn(_ work: @escaping @Sendable () async -> Void) async {
+        if prompt.isInteractive { scope.spawn(on: home, work) } else { await work() }
+    }
+
+    private func wait(atMost limit: Duration, until isDone: () -> Bool) async {
+        let end = home.now + limit
+        while !isDone(), !isOver, home.now < end {
+            do { try await home.sleep(until: home.now + Self.glance) } catch { return }
+        }
+    }
+
+    /// Closing drops what is still queued. An answer to a ping says that what was queued before it has left.
+    private func takeLeave() async {
+        listeners = Set(topics.values.flatMap(\.peers))
+        for peer in listeners {
+            scope.spawn(on: home) { [self] in
+                do { _ = try await node.ping?.ping(peer) } catch {}
+                listeners.remove(peer)
+            }
+        }
+        await wait(atMost: Self.farewellPatience) { listeners.isEmpty }
+    }
+
     private func readCommands() async {
         var wasInterrupted = false
         while !isOver {
@@ -112,12 +153,13 @@ final class P2PShell: @unchecked Sendable {
         case "peers": listPeers()
         case "msg": await publish(rest)
         case "dial":
+            if rest.isEmpty { return say("dial <address>") }
             guard let address = Multiaddr(rest) else { return say("'\(TerminalText.visible(rest))' is no address such as /ip4/10.0.0.7/tcp/9000") }
-            dial(address)
+            await inTurn { await self.dial(address) }
         case "topics": listTopics()
         case "join": rest.isEmpty ? say("join <topic>") : await join(rest)
         case "leave": leave(rest)
-        case "ping": ping(rest)
+        case "ping": await ping(rest)
         case "id": greet()
         default: say("There is no command '\(TerminalText.visible(name))'; 'help' lists them.")
         }
@@ -133,24 +175,22 @@ final class P2PShell: @unchecked Sendable {
         }
     }
 
-    private func dial(_ address: Multiaddr) {
-        scope.spawn(on: home) { [self] in
-            do throws(SwarmError) {
-                let connection = try await node.connect(address)
-                say("Reached \(connection.peer.short).")
-            } catch {
-                say("\(address) is not reached: \(SwarmText.explain(error))")
-            }
+    private func dial(_ address: Multiaddr) async {
+        do throws(SwarmError) {
+            let connection = try await node.connect(address)
+            say("Reached \(connection.peer.short).")
+        } catch {
+            say("\(address) is not reached: \(SwarmText.explain(error))")
         }
     }
 
-    private func ping(_ text: String) {
+    private func ping(_ text: String) async {
         let connected = node.swarm.peers
         let peers = text.isEmpty ? connected : connected.filter { $0.description == text || $0.short == text || $0.description.hasSuffix(text) }
         if peers.isEmpty { return say(text.isEmpty ? "Nobody is connected." : "No connected peer is called '\(TerminalText.visible(text))'.") }
         guard let service = node.ping else { return }
         for peer in peers {
-            scope.spawn(on: home) { [self] in
+            await inTurn { [self] in
                 do { say("\(peer.short) answers in \(PingText.duration(try await service.ping(peer)))") } catch {
                     say("\(peer.short) does not answer: \(error)")
                 }
@@ -163,8 +203,11 @@ final class P2PShell: @unchecked Sendable {
     private func publish(_ text: String) async {
         guard !text.isEmpty else { return say("msg <text>") }
         guard let current, let topic = topics[current] else { return say("You are in no topic: join one first.") }
+        if !prompt.isInteractive, !waitedInVain { await wait(atMost: Self.audiencePatience) { !topic.peers.isEmpty } }
+        waitedInVain = topic.peers.isEmpty
         do throws(PubSubError) {
             if try await topic.publish(Bytes(utf8: text)) == 0 { say("(nobody is in \(TerminalText.visible(current)) right now)") }
+            hasSpoken = true
         } catch { say("Not sent: \(error)") }
     }
 
@@ -192,7 +235,8 @@ final class P2PShell: @unchecked Sendable {
     private func listTopics() {
         if topics.isEmpty { return say("You are in no topic.") }
         for (name, topic) in topics.sorted(by: { $0.key < $1.key }) {
-            say("\(name == current ? "*" : " ") \(TerminalText.visible(name)): \(topic.peers.count) peers, \(topic.mesh.count) in the mesh")
+            let count = topic.peers.count
+            say("\(name == current ? "*" : " ") \(TerminalText.visible(name)): \(count) \(count == 1 ? "peer" : "peers"), \(topic.mesh.count) in the mesh")
         }
     }
 
@@ -204,11 +248,18 @@ final class P2PShell: @unchecked Sendable {
                 missed = topic.messages.missed
             }
             guard message.author != node.peer else { continue }
-            var text = TerminalText.visible(String(decoding: message.data, as: UTF8.self))
-            if text.count > Self.shownCharacters { text = text.prefix(Self.shownCharacters) + "… (\(message.data.count) bytes)" }
+            let text = Self.shown(message.data)
             let author = message.author?.short ?? "somebody"
             say(name == current ? "<\(author)> \(text)" : "\(TerminalText.visible(name)) <\(author)> \(text)")
         }
+    }
+
+    /// Not more of a long message is looked at than is shown.
+    static func shown(_ data: Bytes) -> String {
+        let front = data.prefix(4 * Self.shownCharacters)
+        let text = TerminalText.visible(String(decoding: front, as: UTF8.self))
+        let isWhole = front.count == data.count && text.count <= Self.shownCharacters
+        return isWhole ? text : text.prefix(Self.shownCharacters) + "… (\(data.count) bytes)"
     }
 
     // MARK: Events

@@ -28,9 +28,21 @@ struct KeyDecoder {
     /// Parameter bytes of one escape sequence; what is longer is no key.
     private static let longestSequence = 16
     private var state = State.ground
+    /// What comes was pasted, as the terminal says (bracketed paste): a tabulator in it is a blank and other keys of control are none.
+    private var isPasting = false
 
     /// The key that `byte` completes, if it does.
     mutating func decode(_ byte: UInt8) -> Key? {
+        guard let key = key(byte) else { return nil }
+        guard isPasting else { return key }
+        switch key {
+        case .text, .enter: return key
+        case .tab: return .text(" ")
+        default: return nil
+        }
+    }
+
+    private mutating func key(_ byte: UInt8) -> Key? {
         switch state {
         case .ground: return ground(byte)
         case .escape:
@@ -52,6 +64,10 @@ struct KeyDecoder {
         case .sequence(let parameters):
             if (0x40...0x7e).contains(byte) {
                 state = .ground
+                if byte == UInt8(ascii: "~"), parameters == Array("200".utf8) || parameters == Array("201".utf8) {
+                    isPasting = parameters.last == UInt8(ascii: "0")
+                    return nil
+                }
                 return Self.sequence(parameters, byte)
             }
             // A control character ends what was no sequence.

@@ -17,6 +17,8 @@ struct LineEditor {
         case end
         /// Control-L.
         case clear
+        /// Control-Z.
+        case suspend
     }
 
     /// Characters of one line.
@@ -80,6 +82,7 @@ struct LineEditor {
             cursor += 1
             return .changed
         case .control("l"): return .clear
+        case .control("z"): return .suspend
         case .control: return .nothing
         }
     }
@@ -177,8 +180,8 @@ struct LineEditor {
 
     // MARK: Looks
 
-    /// Draws the line in place of what stands there: prompt, the part of the text that fits into `width` columns, and the cursor.
-    func render(prompt: String, width: Int) -> String {
+    /// Draws the line in place of what stands there: prompt, the part of the text that fits into `width` columns, and the cursor, with its column.
+    func render(prompt: String, width: Int) -> (text: String, column: Int) {
         let room = max(1, width - DisplayWidth.of(prompt) - 1)
         // As much as fits before the cursor, but what was in view at the start stays.
         var start = cursor
@@ -189,7 +192,7 @@ struct LineEditor {
         }
         let shown = DisplayWidth.prefix(text[start...], columns: room)
         let column = DisplayWidth.of(prompt) + columns
-        return "\r\(prompt)\(shown)\u{1b}[K\r" + (column > 0 ? "\u{1b}[\(column)C" : "")
+        return ("\r\(prompt)\(shown)\u{1b}[K\r" + (column > 0 ? "\u{1b}[\(column)C" : ""), column)
     }
 }
 

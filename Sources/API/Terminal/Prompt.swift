@@ -17,6 +17,10 @@ final class Prompt: @unchecked Sendable {
     /// A line in a pipe; what is longer is cut off there.
     private static let longestLine = 64 << 10
 
+    /// The terminal says what was pasted and not typed.
+    private static let bracketedPaste = "\u{1b}[?2004h"
+    private static let plainPaste = "\u{1b}[?2004l"
+
     let isInteractive: Bool
     private let console: any Console
     private let system: any System
@@ -29,6 +33,8 @@ final class Prompt: @unchecked Sendable {
     private var ahead = Deque<UInt8>()
     private var isEnded = false
     private var isShown = false
+    /// Where the cursor was drawn.
+    private var column = 0
 
     /// - Parameter prompt: what stands before the line on a terminal.
     init(_ prompt: String, console: any Console, system: any System, history: [String], complete: @escaping @Sendable (String) -> [String]) {
@@ -46,20 +52,23 @@ final class Prompt: @unchecked Sendable {
     func open() {
         guard isInteractive else { return }
         console.setRawInput(true)
-        show()
+        write(Prompt.bracketedPaste + shown())
     }
 
     func close() {
         guard isInteractive else { return }
-        hide()
+        write(hidden() + Prompt.plainPaste)
         console.setRawInput(false)
     }
 
-    /// Writes a line above the one that is being typed.
-    func print(_ line: String) {
-        hide()
-        write(line + "\n")
-        show()
+    /// Writes a line above the one that is being typed, in one piece: nobody sees the prompt without its line.
+    func print(_ line: String) { write(hidden() + line + "\n" + shown()) }
+
+    /// Draws the line for another width of the terminal, which has broken what stood there into rows.
+    func redraw() {
+        guard isInteractive, isShown else { return }
+        let rows = column / max(1, console.width)
+        write("\r" + (rows > 0 ? "\u{1b}[\(rows)A" : "") + "\u{1b}[J" + shown())
     }
 
     /// What the user does next.
@@ -124,27 +133,34 @@ final class Prompt: @unchecked Sendable {
             case .clear:
                 write("\u{1b}[H\u{1b}[2J")
                 changed = true
+            case .suspend:
+                close()
+                console.suspend()
+                open()
             case .candidates(let candidates): print(candidates.map { $0.split(separator: " ").last.map(String.init) ?? $0 }.joined(separator: "  "))
             }
         }
-        if changed { show() }
+        if changed { write(shown()) }
     }
 
+    /// The whole line stays to be read, on as many rows as it needs.
     private func leave(_ line: String) {
-        write("\r\(text)\(DisplayWidth.prefix(line, columns: max(1, console.width - DisplayWidth.of(text) - 1)))\u{1b}[K\n")
+        write("\r\u{1b}[K\(text)\(line)\n")
         isShown = false
     }
 
-    private func show() {
-        guard isInteractive else { return }
-        write(editor.render(prompt: text, width: console.width))
+    private func shown() -> String {
+        guard isInteractive else { return "" }
         isShown = true
+        let drawn = editor.render(prompt: text, width: console.width)
+        column = drawn.column
+        return drawn.text
     }
 
-    private func hide() {
-        guard isInteractive, isShown else { return }
-        write("\r\u{1b}[K")
+    private func hidden() -> String {
+        guard isInteractive, isShown else { return "" }
         isShown = false
+        return "\r\u{1b}[K"
     }
 
     private func write(_ text: String) {

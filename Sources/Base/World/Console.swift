@@ -26,6 +26,10 @@ public protocol Console: AnyObject, Sendable {
     func read(into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int
     /// Hands over every key as it comes, without echo and without signals from the keyboard, or goes back to lines.
     func setRawInput(_ raw: Bool)
+    /// Stops the program as Control-Z does, and returns when the shell lets it go on. The terminal must not be raw.
+    func suspend()
+    /// Returns when the terminal has another width. Throws where that cannot be told.
+    func resized() async throws
     /// Returns when the user or the system asks the program to stop (SIGINT, SIGTERM).
     func interrupted() async throws
     /// Ends the program at once.
@@ -36,5 +40,7 @@ public protocol Console: AnyObject, Sendable {
 
 extension Console {
     public func setRawInput(_ raw: Bool) {}
+    public func suspend() {}
+    public func resized() async throws { throw CancellationError() }
     public func print(_ text: String) throws(FileError) { try write(Bytes(utf8: text)) }
 }

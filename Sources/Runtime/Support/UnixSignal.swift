@@ -12,6 +12,8 @@ public struct UnixSignal: Hashable, Sendable {
     public static let interrupt = UnixSignal(number: SIGINT)
     public static let terminate = UnixSignal(number: SIGTERM)
     public static let hangUp = UnixSignal(number: SIGHUP)
+    /// The terminal has another size.
+    public static let windowChange = UnixSignal(number: SIGWINCH)
     public static let user1 = UnixSignal(number: SIGUSR1)
     public static let user2 = UnixSignal(number: SIGUSR2)
 }
