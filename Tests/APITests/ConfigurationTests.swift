@@ -2,6 +2,7 @@ import Testing
 import WaggleAssembly
 import WaggleBase
 import WaggleFormats
+import WaggleNetwork
 import WaggleStack
 
 @testable import WaggleAPI
@@ -95,6 +96,14 @@ import WaggleStack
         #expect(settings.noAnnounce.count == 1)
     }
 
+    @Test func rangesOfAddresses() throws {
+        #expect(try NodeSettings.range("/ip4/10.1.2.3/ipcidr/8", "k") == IPRange(.v4(0x0a00_0000), prefixLength: 8))
+        #expect(try NodeSettings.range("/ip6/::ffff:10.0.0.0/ipcidr/104", "k") == IPRange(.v4(0x0a00_0000), prefixLength: 8))
+        for text in ["/ip4/1.2.3.4/ipcidr/33", "/ip6/fe80::/ipcidr/129", "/ip6/::ffff:10.0.0.0/ipcidr/95", "/ip4/1.2.3.4", "/ip4/1.2.3.4/ipcidr/8/tcp/1", "x"] {
+            #expect(throws: CommandError.self, "\(text)") { try NodeSettings.range(text, "k") }
+        }
+    }
+
     @Test func theAgentsNameMayHaveASuffix() throws {
         var it = ConfigurationDefaults.make(peerID: "")
         let own = NodeSettings.agentVersion(it, suffix: nil)
@@ -179,11 +188,46 @@ import WaggleStack
         #expect(!rules.excludes("d/" + String(repeating: "a", count: 200), isDirectory: false))
     }
 
+    @Test func theLogOfRequestsIsBounded() {
+        let log = RequestLog()
+        let request = Request(path: ["pubsub", "sub"], command: Commands.root, arguments: Array(repeating: String(repeating: "x", count: 1000), count: 100), options: ["timeout": .string("1s")])
+        func time(_ seconds: Int64) -> WallTime { WallTime(nanoseconds: seconds * 1_000_000_000) }
+        let first = log.begin(request, at: time(0))
+        for _ in 0..<RequestLog.longest + 100 { log.end(log.begin(request, at: time(1)), at: time(2)) }
+        let entries = log.entries(at: time(3))
+        #expect(entries.count == RequestLog.longest + 1 && entries[0].id == first && entries[0].ended == nil && entries[1].id == 101)
+        #expect(entries[0].arguments.count == RequestLog.arguments && entries[0].arguments[0].utf8.count < RequestLog.argumentBytes + 10)
+        log.keep(for: .seconds(10), at: time(3))
+        #expect(log.entries(at: time(13)).count == 1, "what is over is forgotten after a while, what runs is not")
+        log.end(first, at: time(14))
+        log.clear()
+        #expect(log.entries(at: time(14)).isEmpty)
+    }
+
+    @Test func completionsNameTheirProgram() {
+        for shell in ["bash", "zsh", "fish"] {
+            let script = Completion.script(for: shell, program: "ipfs", root: Commands.root)
+            #expect(script.contains("name pubsub state") && !script.contains("waggle()") && script.contains("_ipfs"), "\(shell)")
+        }
+        #expect(Completion.script(for: "zsh", program: "waggle", root: Commands.root).contains("'show:Output config file contents.'"))
+    }
+
+    @Test func helpFillsParagraphs() {
+        let command = Command("", "Does it.", description: "It runs: a sentence\ngoes on.\nname: a label\nother: one", subcommands: [])
+        let text = Help(program: "waggle", root: command, width: 80).text([], long: true)
+        #expect(text.contains("  It runs: a sentence goes on.\n  name: a label\n  other: one\n"))
+    }
+
     @Test func addressesOfTheAPI() {
-        #expect(RemoteAPI.socketAddress("/ip4/127.0.0.1/tcp/5101")?.port == 5101)
-        #expect(RemoteAPI.socketAddress("http://localhost:7/")?.port == 7)
-        #expect(RemoteAPI.socketAddress("[::1]:7")?.port == 7)
-        for text in ["", "nowhere", "127.0.0.1", "127.0.0.1:99999", "/ip4/127.0.0.1/udp/1", "host:1"] { #expect(RemoteAPI.socketAddress(text) == nil, "\(text)") }
+        let cases = [
+            ("/ip4/127.0.0.1/tcp/5101", "http://127.0.0.1:5101"), ("http://localhost:7/", "http://127.0.0.1:7"), ("[::1]:7", "http://[::1]:7"), ("/ip6/::1/tcp/7", "http://[::1]:7"),
+            ("/dns4/node.lan/tcp/5101", "http://node.lan:5101"), ("/dns/node.lan/tcp/443/https", "https://node.lan:443"), ("/ip4/10.0.0.7/tcp/443/tls/http", "https://10.0.0.7:443"),
+            ("https://node.lan", "https://node.lan"), ("http://node.lan:5101/", "http://node.lan:5101"),
+        ]
+        for (text, url) in cases { #expect(APIAddress(text)?.url == url, "\(text)") }
+        for text in ["", "nowhere", "127.0.0.1", "127.0.0.1:99999", "/ip4/127.0.0.1/udp/1", "host:1", "http://", "http://a b", "http://u@h", "/dnsaddr/x/tcp/1", "/x"] {
+            #expect(APIAddress(text) == nil, "\(text)")
+        }
     }
 
     @Test func linesAreCut() {

@@ -1,5 +1,7 @@
 import Testing
 import WaggleBase
+import WaggleFormats
+import WaggleNetwork
 
 @testable import WaggleAPI
 
@@ -48,6 +50,50 @@ import WaggleBase
         #expect(admits(["referer": "http://localhost:5101/webui"]))
         #expect(admits(["origin": "http://localhost:5101", "referer": "http://evil.example/"]))
         #expect(!admits(["referer": "nonsense"]))
+    }
+
+    @Test func pagesThatAreReadLookAtHostAndOrigin() {
+        func reads(_ headers: [String: String], hosts: [String] = []) -> Bool {
+            RPCPolicy(port: 5101, hosts: hosts).admitsReading(HTTPRequestHead(method: "GET", path: "/metrics", headers: headers))
+        }
+        #expect(reads([:]) && reads(["host": "10.0.0.7:5101", "user-agent": "Mozilla/5.0"]), "a browser may open them")
+        #expect(!reads(["host": "node1.lan:5101"]) && reads(["host": "node1.lan:5101"], hosts: ["Node1.lan"]))
+        #expect(!reads(["origin": "http://evil.example"]) && reads(["origin": "http://localhost:5101"]))
+        let policy = RPCPolicy(port: 5101, hosts: ["node1.lan"])
+        #expect(policy.admits(HTTPRequestHead(method: "POST", path: "/api/v0/id", headers: ["host": "node1.lan"])))
+        #expect(policy.refusal(of: HTTPRequestHead(method: "GET", path: "/metrics", headers: ["host": "other"])).contains("Waggle.APIHosts"))
+        #expect(policy.refusal(of: HTTPRequestHead(method: "POST", path: "/", headers: ["origin": "http://evil"])) == "403 - Forbidden")
+    }
+
+    @Test func secretsAreGoodForTheirPaths() throws {
+        let text = #"{"API": {"Authorizations": {"a": {"AuthSecret": "bearer:tok", "AllowedPaths": ["/api/v0/id"]}, "b": {"AuthSecret": "basic:u:p", "AllowedPaths": ["/api/v0"]}, "c": {"AuthSecret": "odd:x", "AllowedPaths": ["/api/v0"]}}}}"#
+        func allows(_ path: String, _ secret: String?, _ text: String) throws -> Bool {
+            let policy = RPCPolicy(port: 1, authorizations: try Configuration(parsing: Bytes(utf8: text), path: "config").apiAuthorizations)
+            return policy.isAuthorized(HTTPRequestHead(method: "POST", path: "/api/v0/" + path, headers: secret.map { ["authorization": $0] } ?? [:]))
+        }
+        #expect(try allows("id", "Bearer tok", text) && allows("id/QmX", "Bearer tok", text) && allows("version", "Bearer tok", text))
+        #expect(try !allows("identity", "Bearer tok", text) && !allows("config", "Bearer tok", text) && !allows("id", "Bearer tokk", text))
+        #expect(try allows("config", "Basic dTpw", text) && !allows("id", nil, text) && !allows("version", nil, text) && !allows("id", "odd:x", text) && !allows("id", "x", text))
+        #expect(try allows("config", nil, #"{"API": {"Authorizations": {}}}"#) && allows("config", nil, "{}"))
+        #expect(try !allows("id", "", #"{"API": {"Authorizations": {"a": {"AllowedPaths": ["/api/v0"]}}}}"#), "a secret that is none is not shown by anything")
+        #expect(APIAuthorization.header(for: "tok") == "Bearer tok" && APIAuthorization.header(for: "basic:dTpw") == "Basic dTpw")
+    }
+
+    @Test func secretsAreNotShownAndNotLost() throws {
+        let shell = Shell(seed: 11)
+        _ = try shell("init")
+        _ = try shell("config", "--json", "API.Authorizations", #"{"a": {"AuthSecret": "s3cret", "AllowedPaths": ["/api/v0"]}}"#)
+        let shown = try shell("config", "show")
+        #expect(shown.code == 0 && !shown.output.contains("s3cret"))
+        try shell.file("/work/new.json", shown.bytes)
+        #expect(try shell("config", "replace", "/work/new.json").code == 0)
+        #expect(try shell("config", "API.Authorizations").output.contains("s3cret"))
+        #expect(try !shell("config", "profile", "apply", "test").output.contains("s3cret"))
+    }
+
+    @Test func whoeverListensEverywhereIsDialedOnTheLoopback() throws {
+        let cases = [("/ip4/0.0.0.0/tcp/1", "127.0.0.1:1"), ("/ip6/::/tcp/2", "[::1]:2"), ("/ip4/10.0.0.7/tcp/3", "10.0.0.7:3")]
+        for (text, host) in cases { #expect(HostText.of(try #require(Multiaddr(text)?.socketAddress(over: .tcp)).dialable) == host) }
     }
 
     @Test(arguments: ["evil.example", "evil.example:5101", "localhost.evil.example", "127.0.0.1.evil.example", "1.2.3", "1.2.3.4.5", "256.0.0.1", ""])

@@ -82,7 +82,7 @@ package struct CommandLineProgram: Sendable {
         request.arguments = assigned.strings
         request.files = try files(assigned.files, request)
         try await readMissingArguments(&request)
-        request.command.prepare?(&request)
+        request.command.prepare?(&request, console)
         return request
     }
 

@@ -14,55 +14,45 @@ package struct RemoteAPI: Sendable {
         // A daemon knows its own configuration file, not another one.
         if request.command.needs == .configuration, request.string("config-file") ?? request.string("config") != nil { return nil }
         if let text = request.string("api") {
-            guard let address = socketAddress(text) else { throw CommandError.client("--api \(text) is not an address such as /ip4/127.0.0.1/tcp/5101") }
+            guard let address = APIAddress(text) else { throw CommandError.client("--api \(text) is not an address such as /ip4/127.0.0.1/tcp/5101") }
             guard await answers(address, system) else {
                 throw Self.unreachable
             }
             return RemoteAPI(address, request, system)
         }
         if request.flag("local") { return nil }
-        let path = repository + "/api"
-        guard let status = try system.files.status(path), status.kind == .file else { return nil }
-        let text = try system.files.read(path, limit: 4096).utf8 ?? ""
-        guard let address = socketAddress(String(text.filter { !$0.isWhitespace })), await answers(address, system) else { return nil }
+        guard let address = try noted(in: repository, system), await answers(address, system) else { return nil }
         return RemoteAPI(address, request, system)
     }
 
     /// Whether a daemon answers at the address in the repository's `api` file.
     static func isRunning(at repository: String, on system: any System) async throws -> Bool {
-        let path = repository + "/api"
-        guard let status = try system.files.status(path), status.kind == .file else { return false }
-        let text = try system.files.read(path, limit: 4096).utf8 ?? ""
-        guard let address = socketAddress(String(text.filter { !$0.isWhitespace })) else { return false }
+        guard let address = try noted(in: repository, system) else { return false }
         return await answers(address, system)
+    }
+
+    /// What the repository's `api` file says.
+    private static func noted(in repository: String, _ system: any System) throws -> APIAddress? {
+        let path = repository + "/api"
+        guard let status = try system.files.status(path), status.kind == .file else { return nil }
+        let text = try system.files.read(path, limit: 4096).utf8 ?? ""
+        return APIAddress(String(text.filter { !$0.isWhitespace }))
     }
 
     private static let unreachable = CommandError(
         "cannot connect to the api. Is the daemon running? To run as a standalone CLI command remove the api file in `$IPFS_PATH/api`")
 
-    private init(_ address: SocketAddress, _ request: Request, _ system: any System) {
-        url = "http://\(HostText.of(address))\(RPCServer.prefix)"
+    private init(_ address: APIAddress, _ request: Request, _ system: any System) {
+        url = address.url + RPCServer.prefix
         authorization = request.string("api-auth")
         self.system = system
     }
 
-    /// Reads `/ip4/127.0.0.1/tcp/5101` or `http://127.0.0.1:5101` or `127.0.0.1:5101`.
-    static func socketAddress(_ text: String) -> SocketAddress? {
-        if text.hasPrefix("/") {
-            return Multiaddr(text)?.socketAddress(over: .tcp)
-        }
-        var rest = Substring(text)
-        for scheme in ["http://", "tcp://"] where rest.hasPrefix(scheme) { rest = rest.dropFirst(scheme.count) }
-        while rest.last == "/" { rest.removeLast() }
-        guard let colon = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: colon)...]) else { return nil }
-        let host = rest[..<colon] == "localhost" ? "127.0.0.1" : String(rest[..<colon].filter { $0 != "[" && $0 != "]" })
-        guard let ip = IPAddress(text: host) else { return nil }
-        return SocketAddress(ip: ip, port: port)
-    }
-
-    private static func answers(_ address: SocketAddress, _ system: any System) async -> Bool {
+    /// Names are looked up when the request is made.
+    private static func answers(_ address: APIAddress, _ system: any System) async -> Bool {
+        guard let host = address.socket else { return true }
         do {
-            let socket = try await system.network.connect(to: address, from: nil, on: system.home)
+            let socket = try await system.network.connect(to: host, from: nil, on: system.home)
             socket.close(abort: true)
             return true
         } catch {
@@ -74,7 +64,7 @@ package struct RemoteAPI: Sendable {
     func execute(_ request: Request, _ presenter: any Presenter) async throws {
         let writer = request.files.map { MultipartWriter($0, boundary: Self.boundary(system)) }
         var headers = [("Content-Type", writer?.contentType ?? "application/octet-stream"), ("User-Agent", "waggle-cli")]
-        if let authorization { headers.append(("Authorization", authorization.contains(" ") ? authorization : "Bearer \(authorization)")) }
+        if let authorization { headers.append(("Authorization", authorization.contains(" ") ? authorization : APIAuthorization.header(for: authorization) ?? authorization)) }
         var body: (@Sendable () async throws -> Bytes?)?
         if let writer { body = { try await writer.read() } }
         do {
@@ -146,12 +136,4 @@ struct LineSplitter {
     }
 
     var rest: [UInt8]? { pending.allSatisfy { $0 == 0x20 || $0 == 0x0d } ? nil : pending }
-}
-
-/// `127.0.0.1:5101`, `[::1]:5101`.
-package enum HostText {
-    package static func of(_ address: SocketAddress) -> String {
-        if case .v6 = address.ip { return "[\(address.ip.text)]:\(address.port)" }
-        return "\(address.ip.text):\(address.port)"
-    }
 }

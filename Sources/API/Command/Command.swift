@@ -42,7 +42,7 @@ package struct Command: Sendable {
     /// What one emitted value looks like on a terminal, without a final newline being added.
     package typealias Text = @Sendable (JSON, Request) throws -> String
     package typealias Present = @Sendable (Request, any Console) -> any Presenter
-    package typealias Prepare = @Sendable (inout Request) -> Void
+    package typealias Prepare = @Sendable (inout Request, any Console) -> Void
 
     /// A command that does something.
     package init(

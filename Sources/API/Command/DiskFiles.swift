@@ -95,14 +95,15 @@ package final class DiskFiles: FileTree, @unchecked Sendable {
         let (system, rules, roots) = (system, rules, roots)
         return try await system.offload {
             var total: Int64 = 0
-            var pending = roots
-            while let (disk, path) = pending.popLast() {
+            var pending = roots.map { (disk: $0.disk, path: $0.path, isNamed: true) }
+            while let (disk, path, isNamed) = pending.popLast() {
                 guard let status = try system.files.status(disk) else { continue }
+                if !isNamed, rules.ignore.excludes(path, isDirectory: status.kind == .directory) { continue }
                 switch status.kind {
                 case .file: total += status.size
                 case .directory where rules.recursive:
                     let names = try system.files.list(disk).filter { rules.hidden || !$0.hasPrefix(".") }
-                    pending += names.map { ("\(disk)/\($0)", "\(path)/\($0)") }
+                    pending += names.map { ("\(disk)/\($0)", "\(path)/\($0)", false) }
                 default: break
                 }
             }

@@ -68,7 +68,8 @@ package struct Help {
         var paragraphs: [String] = []
         var isOpen = false
         for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-            let isPlain = !line.isEmpty && line.first != " " && line.first != ">" && line.first != "<" && !line.contains(": ")
+            let isEntry = line.firstRange(of: ": ").map { !line[..<$0.lowerBound].contains(" ") } ?? false
+            let isPlain = !line.isEmpty && line.first != " " && line.first != ">" && line.first != "<" && !isEntry
             if isPlain, isOpen { paragraphs[paragraphs.count - 1] += " " + line } else { paragraphs.append(String(line)) }
             isOpen = isPlain
         }

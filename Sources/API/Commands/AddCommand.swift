@@ -21,7 +21,7 @@ enum AddCommand {
             > tar c photos | waggle add -q
             """,
         arguments: [.file("path", "The path to a file to be added to IPFS.", variadic: true, input: true)],
-        options: options, present: { request, console in AddPresenter(request, console) }, run: run)
+        options: options, present: { request, console in AddPresenter(request, console) }, prepare: prepare, run: run)
 
     private static let options: [Option] = [
         .flag("recursive", "r", about: "Add directory paths recursively."),
@@ -58,6 +58,12 @@ enum AddCommand {
         .integer("mtime", kind: .int64, about: "Custom POSIX modification time to store in created UnixFS entries (seconds before or after the Unix Epoch)."),
         .integer("mtime-nsecs", kind: .uint, about: "Custom POSIX modification time (optional time fraction in nanoseconds)."),
     ]
+
+    /// A bar on the terminal needs the reports of who does the work.
+    private static let prepare: Command.Prepare = { request, console in
+        guard request.flagIfGiven("progress") == nil, console.errorIsTerminal, request.string("encoding") == "text" else { return }
+        request.options["progress"] = .bool(!["quiet", "quieter", "silent"].contains { request.flag($0) })
+    }
 
     private static let run: Command.Run = { request, session, emitter in
         guard let files = request.files else { throw CommandError.client("file argument 'path' is required") }
@@ -272,6 +278,8 @@ private final class AddPresenter: Presenter, @unchecked Sendable {
     private let quieter: Bool
     private let silent: Bool
     private let bar: ProgressBar?
+    private let files: (any FileTree)?
+    private var isMeasured = false
     private var last = ""
     private var before: UInt64 = 0
 
@@ -280,14 +288,16 @@ private final class AddPresenter: Presenter, @unchecked Sendable {
         quieter = request.flag("quieter")
         quiet = quieter || request.flag("quiet")
         silent = request.flag("silent")
-        let shows = request.flagIfGiven("progress") ?? (console.errorIsTerminal && !quiet && !silent)
-        bar = shows ? ProgressBar("", total: nil, console: console) : nil
+        bar = request.flag("progress") ? ProgressBar("", total: nil, console: console) : nil
+        files = request.files
     }
 
     func value(_ value: JSON) async throws {
         guard let hash = value["Hash"]?.string else {
-            if let bytes = value["Bytes"]?.integer { bar?.advance(to: before + UInt64(bytes)) }
-            return
+            guard let bar, let bytes = value["Bytes"]?.integer, bytes >= 0 else { return }
+            if !isMeasured { bar.total = try await files?.totalSize().map { UInt64(clamping: $0) } }
+            isMeasured = true
+            return bar.advance(to: before + UInt64(bytes))
         }
         before = bar?.done ?? 0
         last = hash
@@ -306,7 +316,7 @@ private final class AddPresenter: Presenter, @unchecked Sendable {
 
 /// Text from elsewhere, made safe for a terminal.
 package enum TerminalText {
-    /// Control characters become escapes, so that a file name cannot move the cursor or change colours.
+    /// Control characters become escapes, so that a file name cannot move the cursor, change colours or turn the direction of the text.
     package static func visible(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: isControl) else { return text }
         var shown = ""
@@ -328,9 +338,11 @@ package enum TerminalText {
     }
 
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        // Joiners belong to scripts and to emoji, and change nothing else.
+        if scalar == "\u{200c}" || scalar == "\u{200d}" { return false }
         switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator: true
-        default: false
+        case .control, .format, .lineSeparator, .paragraphSeparator: return true
+        default: return false
         }
     }
 }

@@ -63,10 +63,17 @@ enum ConfigCommands {
     private static func human(_ value: JSON) -> String { value.string ?? value.text(.indented) }
 
     private static let show = Command(
-        "show", "Output config file contents.", description: "The private key is not part of it: it is in the file 'identity' of the repository.",
+        "show", "Output config file contents.",
+        description: "The secrets of API.Authorizations are left out. The private key is not part of it: it is in the file 'identity' of the repository.",
         example: "> waggle config show", needs: .configuration, text: { value, _ in value.text(.indented) + "\n" }
     ) { _, session, emitter in
-        try await emitter.emitOnce(try session.configuration.json)
+        try await emitter.emitOnce(withoutSecrets(try session.configuration))
+    }
+
+    private static func withoutSecrets(_ configuration: Configuration) -> JSON {
+        var json = configuration.json
+        if json["API"]?["Authorizations"] != nil { json["API"]?["Authorizations"] = nil }
+        return json
     }
 
     private static let edit = Command(
@@ -94,7 +101,10 @@ enum ConfigCommands {
         var configuration = try Configuration(parsing: Bytes(text), path: "that was given")
         let identity = configuration["Identity"]?.object?.keys ?? []
         guard !identity.contains(where: { $0.lowercased() == "privkey" }) else { throw CommandError("setting private key with API is not supported") }
-        if let own = try session.configuration.peerID { try configuration.set("Identity.PeerID", to: .string(own)) }
+        let current = try session.configuration
+        if let own = current.peerID { try configuration.set("Identity.PeerID", to: .string(own)) }
+        // 'config show' leaves them out: what comes back without them does not open the API to everybody.
+        if configuration["API.Authorizations"] == nil, let secrets = current["API.Authorizations"] { try configuration.set("API.Authorizations", to: secrets) }
         try session.save(configuration)
     }
 
@@ -122,7 +132,7 @@ enum ConfigCommands {
                     try session.system.files.replace("\(session.repositoryPath)/\(name)-\(stamp)", with: Bytes(utf8: old.text), mode: 0o600)
                     try session.save(new)
                 }
-                try await emitter.emitOnce(["OldCfg": old.json, "NewCfg": new.json])
+                try await emitter.emitOnce(["OldCfg": withoutSecrets(old), "NewCfg": withoutSecrets(new)])
             }
         ])
 

@@ -44,8 +44,17 @@ enum DaemonCommand {
             }
             try await InitCommand.create(at: path, KeyChoice(type: "ed25519", size: nil), profiles: request.string("init-profile"), given: given, session: session)
         }
+        try checkPrivacy(path, console, session.system)
         let daemon = try await Daemon.start(request, path: path, console: console, system: session.system, programName: session.programName)
         try await daemon.run()
+    }
+
+    /// Who asks for a private network must not find himself in the public one.
+    private static func checkPrivacy(_ path: String, _ console: any Console, _ system: any System) throws {
+        if try system.files.status(path + "/swarm.key") != nil {
+            throw CommandError("the repository has a swarm.key, but private networks are not supported; remove it to join the public network")
+        }
+        if console.environment["LIBP2P_FORCE_PNET"] == "1" { throw CommandError("LIBP2P_FORCE_PNET=1 asks for a private network, which is not supported") }
     }
 
     private static func checkRouting(_ name: String) throws(CommandError) {
@@ -114,24 +123,25 @@ package final class Daemon: Sendable {
                 system: system, repositoryPath: path, console: nil, programName: programName, node: node, daemon: parts,
                 shutdown: { stop.ask() })
             let started = system.home.now
-            let headers = configuration.apiHeaders
+            let (headers, hosts, authorizations) = (configuration.apiHeaders, configuration.apiHosts, configuration.apiAuthorizations)
             for text in configuration.apiAddresses {
                 let server = try serve(text, system) { port in
                     APIFront(
-                        rpc: RPCServer(root: Commands.root, session: session, policy: RPCPolicy(port: port, headers: headers)),
+                        rpc: RPCServer(
+                            root: Commands.root, session: session, policy: RPCPolicy(port: port, headers: headers, hosts: hosts, authorizations: authorizations)),
                         health: Health(node: node, started: started, isOnline: node.online != nil), metrics: MetricsPage(node: node, started: started))
                 }
                 servers.append(server)
                 try console.print("RPC API server listening on \(multiaddr(server.address))\n")
             }
             if let first = servers.first {
-                try system.files.replace(path + "/api", with: Bytes(utf8: multiaddr(first.address)), mode: 0o644)
+                try system.files.replace(path + "/api", with: Bytes(utf8: multiaddr(first.address.dialable)), mode: 0o644)
             }
             let gateways = try await DaemonGateway.listen(configuration, node, on: system)
             servers += gateways
             for gateway in gateways { try console.print("Gateway server listening on \(multiaddr(gateway.address))\n") }
             if let first = gateways.first {
-                try system.files.replace(path + "/gateway", with: Bytes(utf8: "http://\(HostText.of(first.address))"), mode: 0o644)
+                try system.files.replace(path + "/gateway", with: Bytes(utf8: "http://\(HostText.of(first.address.dialable))"), mode: 0o644)
             }
             let collector = request.flag("enable-gc") ? AutomaticCollection(node: node, configuration: configuration) : nil
             return Daemon(node: node, console: console, path: path, servers: servers, stop: stop, collector: collector, parts: parts)
@@ -231,6 +241,7 @@ package final class Daemon: Sendable {
 package final class DaemonParts: Sendable {
     package let bandwidth = BandwidthMeter()
     package let peering: Peering
+    package let requests = RequestLog()
     package let agentVersion: String
     private let observation: SwarmObservation?
 
@@ -302,11 +313,15 @@ struct APIFront: Sendable {
     let metrics: MetricsPage
 
     func serve(_ exchange: HTTPExchange) async {
-        switch exchange.head.path {
-        case "/healthz", "/health": await health.serve(exchange)
-        case let path where MetricsPage.paths.contains(path): await metrics.serve(exchange)
-        default: await rpc.serve(exchange)
+        let path = exchange.head.path
+        let isHealth = Health.paths.contains(path)
+        guard isHealth || MetricsPage.paths.contains(path) else { return await rpc.serve(exchange) }
+        guard ["GET", "HEAD"].contains(exchange.head.method) else {
+            exchange.begin(405, [("Allow", "GET, HEAD")])
+            return exchange.end()
         }
+        guard rpc.policy.admitsReading(exchange.head) else { return await rpc.refuse(exchange, 403, rpc.policy.refusal(of: exchange.head)) }
+        if isHealth { await health.serve(exchange) } else { await metrics.serve(exchange) }
     }
 }
 

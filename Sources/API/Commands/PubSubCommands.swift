@@ -109,7 +109,7 @@ enum PubSubCommands {
     }
 
     /// Names with any bytes survive a URL in base64url only.
-    @Sendable private static func encodeArguments(_ request: inout Request) {
+    @Sendable private static func encodeArguments(_ request: inout Request, _ console: any Console) {
         request.arguments = request.arguments.map { Multibase.base64url.encode(Bytes(utf8: $0)) }
     }
 

@@ -84,6 +84,17 @@ package struct Configuration: Hashable, Sendable {
     package var lowWater: Int { Int(self["Swarm.ConnMgr.LowWater"]?.integer ?? 160) }
     package var highWater: Int { Int(self["Swarm.ConnMgr.HighWater"]?.integer ?? 256) }
 
+    /// `Waggle.APIHosts`: names by which the API may be asked, besides addresses and `localhost`.
+    package var apiHosts: [String] { strings("Waggle.APIHosts") }
+
+    /// `API.Authorizations`; nil where there are none, and the API is for everybody who reaches it.
+    package var apiAuthorizations: [APIAuthorization]? {
+        guard let entries = self["API.Authorizations"]?.object?.entries, !entries.isEmpty else { return nil }
+        return entries.map { entry in
+            APIAuthorization(secret: entry.value["AuthSecret"]?.string ?? "", paths: (entry.value["AllowedPaths"]?.array ?? []).compactMap(\.string))
+        }
+    }
+
     /// `API.HTTPHeaders`.
     package var apiHeaders: [String: [String]] { fields("API.HTTPHeaders") }
 

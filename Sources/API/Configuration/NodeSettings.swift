@@ -17,7 +17,7 @@ package struct DaemonOverrides: Sendable {
         var configuration = configuration
         for (name, key) in [("API_ADDR", "Addresses.API"), ("GATEWAY_ADDR", "Addresses.Gateway")] {
             guard let text = environment[name], !text.isEmpty else { continue }
-            guard let address = RemoteAPI.socketAddress(text) else { throw CommandError("\(name)=\(text) is not host:port") }
+            guard let address = APIAddress(text)?.socket else { throw CommandError("\(name)=\(text) is not host:port") }
             try configuration.set(key, to: .string(Multiaddr(address, over: .tcp).description))
         }
         if let text = environment["P2P_ADDR"], !text.isEmpty { try configuration.set("Addresses.Swarm", to: .strings(list(text))) }
@@ -137,9 +137,11 @@ package enum NodeSettings {
 
     /// `/ip4/10.0.0.0/ipcidr/8`.
     static func range(_ text: String, _ key: String) throws(CommandError) -> IPRange {
-        guard let address = Multiaddr(text), let ip = address.ip, let length = address.first(.ipcidr).flatMap({ Int($0.text) }) else {
+        guard let address = Multiaddr(text), let ip = address.ip, let last = address.lastComponent, last.kind == .ipcidr, let length = Int(last.text) else {
             throw CommandError("\(key): \"\(text)\" is not a range such as /ip4/10.0.0.0/ipcidr/8")
         }
-        return IPRange(ip, prefixLength: length)
+        let (bits, mapped) = if case .v4 = ip { (32, 0) } else if case .v4 = ip.unmapped { (128, 96) } else { (128, 0) }
+        guard (mapped...bits).contains(length) else { throw CommandError("\(key): \"\(text)\" has more bits than its address, or covers addresses of both families") }
+        return IPRange(ip, prefixLength: length - mapped)
     }
 }

@@ -8,6 +8,7 @@ import WaggleNetwork
 ///
 /// The status is `ok`, `degraded` with plain reasons (still 200: the node works), or `failing` (503).
 struct Health: Sendable {
+    static let paths: Set<String> = ["/healthz", "/health"]
     /// Free bytes of the repository's disk below which the node is degraded.
     static let leastFreeSpace = ByteCount.mebibytes(256)
 
@@ -16,10 +17,6 @@ struct Health: Sendable {
     let isOnline: Bool
 
     func serve(_ exchange: HTTPExchange) async {
-        guard exchange.head.method == "GET" || exchange.head.method == "HEAD" else {
-            exchange.begin(405, [("Allow", "GET, HEAD")])
-            return exchange.end()
-        }
         do {
             let report = try await report()
             exchange.begin(200, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])

@@ -20,10 +20,6 @@ struct MetricsPage: Sendable {
     }
 
     func serve(_ exchange: HTTPExchange) async {
-        guard exchange.head.method == "GET" || exchange.head.method == "HEAD" else {
-            exchange.begin(405, [("Allow", "GET, HEAD")])
-            return exchange.end()
-        }
         var report = await metrics.collect()
         source.report(to: &report)
         exchange.begin(200, [("Content-Type", "text/plain; version=0.0.4; charset=utf-8"), ("Cache-Control", "no-store")])

@@ -8,7 +8,7 @@ package struct RPCServer: Sendable {
 
     private let root: Command
     private let session: Session
-    private let policy: RPCPolicy
+    let policy: RPCPolicy
 
     package init(root: Command, session: Session, policy: RPCPolicy) {
         self.root = root
@@ -28,10 +28,15 @@ package struct RPCServer: Sendable {
         default:
             return await refuse(exchange, 405, "405 - Method Not Allowed", [("Allow", "OPTIONS, POST")])
         }
-        guard policy.admits(head) else { return await refuse(exchange, 403, "403 - Forbidden") }
+        guard policy.admits(head) else { return await refuse(exchange, 403, policy.refusal(of: head)) }
+        guard policy.isAuthorized(head) else {
+            return await refuse(exchange, 403, "RPC Access Denied: Please provide a valid authorization token as defined in the API.Authorizations configuration.")
+        }
         var emitter: RPCEmitter?
         do {
             let request = try await parse(exchange)
+            let number = session.daemon?.requests.begin(request, at: session.system.wallTime)
+            defer { if let number { session.daemon?.requests.end(number, at: session.system.wallTime) } }
             let active = RPCEmitter(exchange, headers: origin + policy.extraHeaders, request: request)
             emitter = active
             try await Deadline.run(request.string("timeout"), on: session.system) {
@@ -48,7 +53,7 @@ package struct RPCServer: Sendable {
         }
     }
 
-    private func refuse(_ exchange: HTTPExchange, _ status: Int, _ message: String, _ headers: [(String, String)] = []) async {
+    func refuse(_ exchange: HTTPExchange, _ status: Int, _ message: String, _ headers: [(String, String)] = []) async {
         exchange.begin(status, [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")] + headers)
         do { try await exchange.write(Bytes(utf8: message + "\n")) } catch { return }
         exchange.end()
@@ -265,72 +270,5 @@ extension CommandError {
             text.unicodeScalars.append(scalar.value < 0x20 || scalar.value == 0x7f ? " " : scalar)
         }
         return text
-    }
-}
-
-/// Who may use the RPC API: its address is bound to the loopback by default, and a page in a browser must not reach it.
-package struct RPCPolicy: Sendable {
-    /// `API.HTTPHeaders` of the configuration.
-    package var headers: [String: [String]] = [:]
-    /// Host names besides literal addresses and `localhost` that requests may name, without port.
-    package var hosts: Set<String> = ["localhost"]
-    /// Port that the API listens on, for the origins that are its own.
-    package var port: UInt16
-
-    package init(port: UInt16, headers: [String: [String]] = [:]) {
-        self.port = port
-        self.headers = headers
-    }
-
-    /// Kubo's rules: an `Origin` (or, without one, a `Referer`) must be allowed; a browser without either is refused. The `Host` must be an
-    /// address or a known name, so that a foreign name that resolves to the loopback (DNS rebinding) does not get in.
-    func admits(_ head: HTTPRequestHead) -> Bool {
-        guard admits(host: head.headers["host"]) else { return false }
-        if let origin = head.headers["origin"] { return isAllowed(origin) }
-        if let referer = head.headers["referer"] { return isAllowed(Self.origin(of: referer)) }
-        return !(head.headers["user-agent"] ?? "").hasPrefix("Mozilla")
-    }
-
-    func admits(host: String?) -> Bool {
-        guard var name = host.map({ Substring($0) }) else { return true }
-        if name.hasPrefix("[") { return name.contains("]") }
-        if let colon = name.lastIndex(of: ":") { name = name[..<colon] }
-        if hosts.contains(name.lowercased()) { return true }
-        let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts.allSatisfy { UInt8($0) != nil }
-    }
-
-    /// The browser extensions that control a local node.
-    private static let extensions: Set<String> = [
-        "chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch", "chrome-extension://hjoieblefckbooibpepigmacodalfndh",
-    ]
-
-    private func isAllowed(_ origin: String) -> Bool {
-        if Self.extensions.contains(origin) { return true }
-        let own = ["localhost", "127.0.0.1", "[::1]"].flatMap { ["http://\($0):\(port)", "https://\($0):\(port)"] }
-        if own.contains(origin) { return true }
-        return allowedOrigins.contains { $0 == "*" || $0 == origin }
-    }
-
-    private var allowedOrigins: [String] {
-        headers.first { $0.key.lowercased() == "access-control-allow-origin" }?.value ?? []
-    }
-
-    private static func origin(of url: String) -> String {
-        let parts = url.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
-        return parts.count >= 3 ? parts[0] + "//" + parts[2] : url
-    }
-
-    /// Fields that let an allowed page read the answer.
-    func corsHeaders(for head: HTTPRequestHead) -> [(String, String)] {
-        guard let origin = head.headers["origin"], isAllowed(origin) else { return [] }
-        let methods = headers.first { $0.key.lowercased() == "access-control-allow-methods" }?.value ?? ["GET", "POST", "PUT"]
-        return [("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Methods", methods.joined(separator: ", "))]
-    }
-
-    /// Configured fields that are not part of the exchange with browsers.
-    var extraHeaders: [(String, String)] {
-        headers.filter { !$0.key.lowercased().hasPrefix("access-control-allow-") }
-            .flatMap { field in field.value.map { (field.key, $0) } }.sorted { $0.0 < $1.0 }
     }
 }
