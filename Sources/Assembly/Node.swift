@@ -143,10 +143,10 @@ public final class Node: Sendable {
     @discardableResult
     public func connect(_ address: Multiaddr) async throws(SwarmError) -> Connection { try await settled(try await swarm.connect(address)) }
 
-    /// The same with a peer, at these addresses and those that are known.
+    /// The same with a peer, at these addresses and those that are known; what failed lately is left alone for a while unless `ignoringBackOff`.
     @discardableResult
-    public func connect(to peer: PeerID, addresses: [Multiaddr] = []) async throws(SwarmError) -> Connection {
-        try await settled(try await swarm.connect(to: peer, addresses: addresses))
+    public func connect(to peer: PeerID, addresses: [Multiaddr] = [], ignoringBackOff: Bool = false) async throws(SwarmError) -> Connection {
+        try await settled(try await swarm.connect(to: peer, addresses: addresses, ignoringBackOff: ignoringBackOff))
     }
 
     private func settled(_ connection: Connection) async throws(SwarmError) -> Connection {

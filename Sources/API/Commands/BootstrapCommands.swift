@@ -66,7 +66,7 @@ enum BootstrapCommands {
         do { source = try SeedSource(text) } catch {
             throw CommandError(text.hasPrefix("/") ? "failed to parse multiaddr \(error)" : "invalid bootstrap address: \(error)")
         }
-        if text.hasPrefix("/"), case .address(let address) = source, address.peer == nil { throw CommandError("invalid bootstrap address: \(text)") }
+        if text.hasPrefix("/"), case .address(let address) = source, address.peer == nil { throw CommandError("invalid bootstrap address: \(text) does not end in /p2p/<peer id>") }
     }
 
     private static let removeText: Command.Text = { value, _ in peers(value).map { "removed \($0)\n" }.joined() }

@@ -24,8 +24,8 @@ enum CommandsCommand {
             }
             return lines(value, "").sorted().joined(separator: "\n") + "\n"
         }
-    ) { request, _, emitter in
-        try await emitter.emitOnce(describe(Commands.root, name: "ipfs", flags: request.flag("flags")))
+    ) { request, session, emitter in
+        try await emitter.emitOnce(describe(Commands.root, name: session.programName, flags: request.flag("flags")))
     }
 
     private static func describe(_ command: Command, name: String, flags: Bool) -> JSON {
@@ -50,37 +50,42 @@ enum CommandsCommand {
         needs: .nothing)
 }
 
-/// Completion scripts for shells.
+/// Completion scripts for shells. Each finds the command that the words before the cursor name, and offers its subcommands and flags, else files.
 enum Completion {
     static func script(for shell: String, program: String, root: Command) -> String {
         switch shell {
         case "fish": fish(program, root)
-        case "zsh": "#compdef \(program)\nautoload -U bashcompinit && bashcompinit\n" + bash(program, root)
+        case "zsh": zsh(program, root)
         default: bash(program, root)
         }
     }
 
-    /// Every command with its path, words below it and flags.
-    private static func flatten(_ command: Command, _ path: [String] = []) -> [(path: [String], command: Command)] {
-        [(path, command)] + command.subcommands.flatMap { flatten($0, path + [$0.name]) }
+    /// Every command with the words that lead to it.
+    private static func flatten(_ command: Command, _ path: [String] = []) -> [(path: String, command: Command)] {
+        [(path.joined(separator: " "), command)] + command.subcommands.flatMap { flatten($0, path + [$0.name]) }
     }
 
-    private static func flags(_ command: Command) -> [String] { command.options.flatMap { $0.names.map { ($0.count == 1 ? "-" : "--") + $0 } } }
+    private static func flags(_ option: Option) -> [String] { option.names.map { ($0.count == 1 ? "-" : "--") + $0 } }
+
+    private static func paths(_ root: Command) -> [String] { flatten(root).map(\.path).filter { !$0.isEmpty } }
+
+    /// In single quotes, as shells read it.
+    private static func quoted(_ text: String) -> String { "'" + text.replacing("'", with: "'\\''") + "'" }
 
     private static func bash(_ program: String, _ root: Command) -> String {
         let cases = flatten(root).map { path, command in
-            "    \"\(path.joined(separator: " "))\") words=\"\((command.subcommands.map(\.name) + flags(command)).joined(separator: " "))\" ;;"
+            "    \"\(path)\") words=\"\((command.subcommands.map(\.name) + (path.isEmpty ? [] : command.options.flatMap(flags))).joined(separator: " "))\" ;;"
         }
-        let paths = flatten(root).filter { !$0.path.isEmpty }.map { "\"\($0.path.joined(separator: " "))\"" }.joined(separator: "|")
         return """
             _\(program)() {
-              local word path="" words=""
+              local word place="" words=""
               for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-                case "${path:+$path }$word" in \(paths)) path="${path:+$path }$word" ;; esac
+                case "${place:+$place }$word" in \(paths(root).map { "\"\($0)\"" }.joined(separator: "|"))) place="${place:+$place }$word" ;; esac
               done
-              case "$path" in
+              case "$place" in
             \(cases.joined(separator: "\n"))
               esac
+              case "${COMP_WORDS[COMP_CWORD]}" in -*) words="$words \(root.options.flatMap(flags).joined(separator: " "))" ;; esac
               COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
             }
             complete -o default -F _\(program) \(program)
@@ -88,23 +93,50 @@ enum Completion {
             """
     }
 
-    private static func fish(_ program: String, _ root: Command) -> String {
-        var lines: [String] = []
-        for (path, command) in flatten(root) {
-            let seen = path.map { "__fish_seen_subcommand_from \($0)" }.joined(separator: "; and ")
-            let children = command.subcommands.map(\.name).joined(separator: " ")
-            for child in command.subcommands {
-                let condition = path.isEmpty ? "__fish_use_subcommand" : "\(seen); and not __fish_seen_subcommand_from \(children)"
-                lines.append("complete -c \(program) -f -n '\(condition)' -a \(child.name) -d '\(escape(child.tagline))'")
+    private static func zsh(_ program: String, _ root: Command) -> String {
+        func list(_ options: [Option]) -> String { options.flatMap { option in flags(option).map { quoted("\($0):\(option.description)") } }.joined(separator: " ") }
+        let cases = flatten(root).map { path, command in
+            let names = command.subcommands.map { quoted("\($0.name):\($0.tagline)") }.joined(separator: " ")
+            return "    (\(quoted(path))) names=(\(names)); flags=(\(path.isEmpty ? "" : list(command.options))) ;;"
+        }
+        return """
+            #compdef \(program)
+            _\(program)() {
+              local word place=''
+              local -a names flags
+              for word in "${(@)words[2,CURRENT-1]}"; do
+                case "${place:+$place }$word" in (\(paths(root).map(quoted).joined(separator: "|"))) place="${place:+$place }$word" ;; esac
+              done
+              case "$place" in
+            \(cases.joined(separator: "\n"))
+              esac
+              if [[ "${words[CURRENT]}" == -* ]]; then
+                flags+=(\(list(root.options)))
+                _describe -o flag flags
+              else
+                { (( $#names )) && _describe command names } || _files
+              fi
             }
+            if [[ "$funcstack[1]" == _\(program) ]]; then _\(program) "$@"; else compdef _\(program) \(program); fi
+
+            """
+    }
+
+    private static func fish(_ program: String, _ root: Command) -> String {
+        var lines = [
+            "set -g __\(program)_paths \(paths(root).map(quoted).joined(separator: " "))", "function __\(program)_at", "    set -l place ''", "    for word in (commandline -opc)[2..-1]",
+            "        set -l longer (string trim -- \"$place $word\")", "        contains -- $longer $__\(program)_paths; and set place $longer", "    end", "    test \"$place\" = \"$argv[1]\"", "end",
+        ]
+        for (path, command) in flatten(root) {
+            let condition = "__\(program)_at \"\(path)\""
+            for child in command.subcommands { lines.append("complete -c \(program) -f -n '\(condition)' -a \(child.name) -d \(fishQuoted(child.tagline))") }
             for option in command.options {
                 let names = option.names.map { $0.count == 1 ? "-s \($0)" : "-l \($0)" }.joined(separator: " ")
-                let condition = path.isEmpty ? "" : " -n '\(seen)'"
-                lines.append("complete -c \(program)\(condition) \(names)\(option.kind == .bool ? "" : " -r") -d '\(escape(option.description))'")
+                lines.append("complete -c \(program)\(path.isEmpty ? "" : " -n '\(condition)'") \(names)\(option.kind == .bool ? "" : " -r") -d \(fishQuoted(option.description))")
             }
         }
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private static func escape(_ text: String) -> String { text.replacing("'", with: "\\'") }
+    private static func fishQuoted(_ text: String) -> String { "'" + text.replacing("\\", with: "\\\\").replacing("'", with: "\\'") + "'" }
 }

@@ -82,7 +82,10 @@ enum IDCommand {
             "AgentVersion": .string(swarm.addressBook.agentVersion(of: peer) ?? ""),
             "Protocols": .strings(swarm.addressBook.protocols(of: peer).map(\.text).sorted()),
         ]
-        if let partner = swarm.addressBook.identities.partner(of: peer) { value["SecondID"] = .string(show(partner)) }
+        let partner = swarm.addressBook.identities.partner(of: peer)
+        if let partner { value["SecondID"] = .string(show(partner)) }
+        // The alias of a node with two identities is that of the post-quantum key, which is not at hand.
+        if partner == nil, let alias = key?.chainAlias { value["ChainAlias"] = .string(Multibase.base16.encode(alias, prefixed: false)) }
         return value
     }
 

@@ -40,7 +40,7 @@ enum LogCommands {
         }
         guard isAll else {
             guard LogSubsystems.names.contains(subsystem) || current.bySubsystem[subsystem] != nil else {
-                throw CommandError("no such logger: \(subsystem)")
+                throw CommandError("no such logger: \(subsystem); 'log ls' lists them")
             }
             return try await emitter.emitOnce(["Levels": .object(OrderedMap([(subsystem, .string(name(current.bySubsystem[subsystem] ?? current.standard)))]))])
         }
@@ -57,14 +57,14 @@ enum LogCommands {
         } else if let known = LogLevel(named: text) {
             level = known
         } else {
-            throw CommandError("unrecognized level: \"\(text)\"")
+            throw CommandError("unrecognized level: \"\(text)\"; use trace, debug, info, warn or error")
         }
         if isAll {
             log.setLevel(level, subsystem: nil)
             for name in current.bySubsystem.keys { log.setLevel(level, subsystem: name) }
         } else {
             guard LogSubsystems.names.contains(subsystem) || current.bySubsystem[subsystem] != nil else {
-                throw CommandError("no such logger: \(subsystem)")
+                throw CommandError("no such logger: \(subsystem); 'log ls' lists them")
             }
             log.setLevel(level, subsystem: subsystem)
         }
@@ -80,10 +80,16 @@ enum LogCommands {
     private static let tail = Command(
         "tail", "Read the event log.",
         description: "Shows the records of the running daemon as they come, one JSON object a line, until it is interrupted. 'log level' says which records there are.",
-        example: "> waggle log tail", place: .daemon
-    ) { _, session, emitter in
+        example: "> waggle log tail\n> waggle log tail --log-level warn",
+        options: [.string("log-level", about: "Show only records of this level or a graver one.")], place: .daemon
+    ) { request, session, emitter in
         guard let log = session.system.log as? any AdjustableLogSink else { throw CommandError("this log cannot be read") }
-        let tail = LogTail(on: session.system.home)
+        var least = LogLevel.trace
+        if let text = request.string("log-level"), !text.isEmpty {
+            guard let level = LogLevel(named: text) else { throw CommandError("unrecognized level: \"\(text)\"; use trace, debug, info, warn or error") }
+            least = level
+        }
+        let tail = LogTail(on: session.system.home, from: least)
         let observation = log.observe { tail.add($0) }
         do {
             // The answer begins at once, so that the client knows that it is connected.
@@ -110,13 +116,17 @@ final class LogTail: Sendable {
     private let arrived: Waiter
     private let home: any EventLoop
 
-    init(on home: any EventLoop) {
+    private let least: LogLevel
+
+    init(on home: any EventLoop, from least: LogLevel = .trace) {
         self.home = home
+        self.least = least
         arrived = Waiter(on: home)
     }
 
     /// Adds a line, from any thread.
     func add(_ line: Bytes) {
+        guard least == .trace || Self.level(of: line) >= least else { return }
         let wasEmpty = state.withLock { state in
             guard state.waiting.count + line.count <= Self.backlog else {
                 state.dropped += 1
@@ -126,6 +136,10 @@ final class LogTail: Sendable {
             return state.waiting.isEmpty
         }
         if wasEmpty { home.execute { [arrived] in arrived.wake() } }
+    }
+
+    private static func level(of line: Bytes) -> LogLevel {
+        do { return try JSON(parsing: line)["level"]?.string.flatMap { LogLevel(named: $0) } ?? .error } catch { return .error }
     }
 
     /// All lines that wait; suspends until there is one. On the home loop.
