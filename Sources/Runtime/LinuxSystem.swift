@@ -44,7 +44,7 @@ public final class LinuxSystem: System {
     public var wallTime: WallTime {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
-        return WallTime(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+        return WallTime(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
     }
 
     public func fillRandom(_ buffer: UnsafeMutableRawBufferPointer) {

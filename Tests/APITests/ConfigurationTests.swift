@@ -162,6 +162,11 @@ import WaggleStack
         #expect(Clock.rfc3339(-1) == "1969-12-31T23:59:59Z")
         #expect(Clock.rfc3339(951_782_400) == "2000-02-29T00:00:00Z")
         #expect(Clock.rfc3339(1_592_216_000) == "2020-06-15T10:13:20Z")
+        // A block says any number.
+        #expect(Clock.rfc3339(.min) == "-292277022657-01-27T08:29:52Z")
+        #expect(Clock.rfc3339(.max) == "292277026596-12-04T15:30:07Z")
+        #expect(Clock.listing(Clock.rfc3339(.max), now: 0) == "Dec 04  292277026596")
+        #expect(Clock.listing("9223372036854775807-12-9223372036854775807T9223372036854775807:0:0Z", now: 0) != nil)
         #expect(Clock.seconds(1970, 1, 1) == 0)
         #expect(Clock.seconds(2000, 2, 29) == 951_782_400)
         #expect(Clock.listing("2020-06-15T10:13:20Z", now: 1_700_000_000) == "Jun 15  2020")

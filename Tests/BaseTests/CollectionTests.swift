@@ -1,6 +1,25 @@
 import Testing
 import WaggleBase
 
+@Suite struct WallTimeTests {
+    /// Files and messages have any time: what 64 bits of nanoseconds do not hold becomes the end of the clock.
+    @Test func anySecondIsATime() {
+        #expect(WallTime(seconds: .max, nanoseconds: .max) == WallTime(nanoseconds: .max))
+        #expect(WallTime(seconds: .min, nanoseconds: .min) == WallTime(nanoseconds: .min))
+        #expect(WallTime(seconds: 9_223_372_036, nanoseconds: 999_999_999) == WallTime(nanoseconds: .max))
+        for nanoseconds in [.min, -1_000_000_001, -1, 0, 1, 1_795_183_845_999_999_999, .max] as [Int64] {
+            let parts = WallTime(nanoseconds: nanoseconds).parts
+            #expect((0..<1_000_000_000).contains(parts.nanoseconds))
+            #expect(WallTime(seconds: parts.seconds, nanoseconds: parts.nanoseconds).nanoseconds == nanoseconds)
+        }
+        #expect(WallTime(nanoseconds: -1).parts == (-1, 999_999_999))
+        #expect(WallTime(nanoseconds: .min) + .seconds(-1) == WallTime(nanoseconds: .min))
+        #expect(WallTime(nanoseconds: .max) + .seconds(1) == WallTime(nanoseconds: .max))
+        #expect(WallTime(nanoseconds: -1).rfc3339 == "1969-12-31T23:59:59.999999999Z")
+        #expect(WallTime(rfc3339: WallTime(nanoseconds: .min).rfc3339) == WallTime(nanoseconds: .min))
+    }
+}
+
 @Suite struct DequeTests {
     @Test func behavesAsAnArray() {
         var deque = Deque<Int>()

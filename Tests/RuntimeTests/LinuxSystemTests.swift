@@ -16,6 +16,40 @@ import WaggleTestSupport
         await #expect(throws: CancellationError.self) { try await system.offload {} }
     }
 
+    /// A loop that has ended does not write to whoever got its descriptors' numbers.
+    @Test func anEndedLoopLeavesDescriptorsAlone() throws {
+        let system = LinuxSystem(loops: 1)
+        let loop = system.home
+        try system.runBlocking {}
+        system.shutdown()
+        var pipes: [[Int32]] = []
+        for _ in 0..<8 {
+            var ends: [Int32] = [0, 0]
+            #expect(pipe(&ends) == 0)
+            pipes.append(ends)
+        }
+        loop.execute {}
+        for ends in pipes {
+            var poller = pollfd(fd: ends[0], events: Int16(POLLIN), revents: 0)
+            #expect(poll(&poller, 1, 0) == 0)
+            close(ends[0])
+            close(ends[1])
+        }
+    }
+
+    /// Times that do not fit into 64 bits of nanoseconds.
+    @Test func filesFromTheFarFuture() throws {
+        let system = LinuxSystem(loops: 1)
+        defer { system.shutdown() }
+        let path = "/tmp/waggle-far-\(getpid())"
+        try system.files.create(path, mode: 0o600, exclusive: true).close()
+        defer { unlink(path) }
+        let far = timespec(tv_sec: 12_000_000_000, tv_nsec: 1)
+        #expect(utimensat(AT_FDCWD, path, [far, far], 0) == 0)
+        // Some file systems end earlier than that.
+        #expect(try #require(try system.files.status(path)).modified > WallTime(seconds: 2_000_000_000))
+    }
+
     @Test func connectionsAreDealtOut() async throws {
         let system = LinuxSystem(loops: 4)
         let seen = Mutex<[ObjectIdentifier: Int]>([:])

@@ -332,10 +332,7 @@ package final class TarExtractor {
     private func apply(_ metadata: TarFormat.Metadata, _ path: String) throws {
         var modified: WallTime?
         if let seconds = metadata.seconds, seconds != 0 || metadata.nanoseconds != 0 {
-            let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-            let (time, carries) = whole.addingReportingOverflow(Int64(metadata.nanoseconds))
-            // Times beyond the year 2262 cannot be told.
-            if !overflow, !carries { modified = WallTime(nanoseconds: time) }
+            modified = WallTime(seconds: seconds, nanoseconds: Int64(metadata.nanoseconds))
         }
         guard modified != nil || metadata.mode != nil else { return }
         try files.setStatus(path, mode: metadata.mode, modified: modified)

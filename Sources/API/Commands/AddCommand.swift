@@ -117,8 +117,8 @@ struct AddFlags {
 
     func metadata(_ entry: FileTreeEntry) throws -> UnixFSMetadata {
         let time = entry.modified.map { time -> UnixFSTime in
-            let seconds = Int64((Double(time.nanoseconds) / 1e9).rounded(.down))
-            return UnixFSTime(seconds: seconds, nanoseconds: UInt32(clamping: time.nanoseconds - seconds * 1_000_000_000))
+            let (seconds, nanoseconds) = time.parts
+            return UnixFSTime(seconds: seconds, nanoseconds: UInt32(clamping: nanoseconds))
         }
         return try imports.metadata(own: UnixFSMetadata(mode: entry.mode, modified: time))
     }

@@ -178,8 +178,9 @@ enum FileModeText {
 package enum Clock {
     /// `2023-11-20T10:30:00Z` for seconds since 1970.
     package static func rfc3339(_ seconds: Int64) -> String {
-        let days = seconds >= 0 ? seconds / 86_400 : -((-seconds + 86_399) / 86_400)
-        let rest = seconds - days * 86_400
+        // Any number is a time: a block says what it likes.
+        var (days, rest) = seconds.quotientAndRemainder(dividingBy: 86_400)
+        if rest < 0 { (days, rest) = (days - 1, rest + 86_400) }
         let (year, month, day) = civil(days)
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let yearText = year >= 0 && year < 1000 ? String(repeating: "0", count: 4 - "\(year)".count) + "\(year)" : "\(year)"
@@ -196,6 +197,7 @@ package enum Clock {
         guard parts.count >= 6, (1...12).contains(parts[1]) else { return nil }
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let day = "\(months[Int(parts[1]) - 1]) \(two(parts[2]))"
+        guard parts[0] < 1_000_000, parts[2...5].allSatisfy({ $0 < 100 }) else { return "\(day)  \(parts[0])" }
         let seconds = seconds(parts[0], parts[1], parts[2]) + parts[3] * 3600 + parts[4] * 60 + parts[5]
         let isRecent = seconds > now - recent && seconds < now + 86_400
         return isRecent ? "\(day) \(two(parts[3])):\(two(parts[4]))" : "\(day)  \(parts[0])"

@@ -7,7 +7,7 @@ enum HTTPDate {
 
     static func text(_ time: WallTime) -> String {
         // 1970-01-01 was a Thursday.
-        let day = Int((time.nanoseconds / 1_000_000_000 / 86_400) % 7)
+        let day = Int(time.parts.seconds / 86_400 % 7)
         let parts = time.rfc3339.split { "-T:.Z".contains($0) }.map(String.init)
         guard parts.count >= 6, let month = Int(parts[1]), (1...12).contains(month) else { return "" }
         return "\(days[(day + 7) % 7]), \(parts[2]) \(months[month - 1]) \(parts[0]) \(parts[3]):\(parts[4]):\(parts[5]) GMT"

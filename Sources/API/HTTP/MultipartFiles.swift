@@ -74,7 +74,7 @@ package final class MultipartFiles: FileTree, @unchecked Sendable {
         let mode = query.first { $0.name == "mode" }.flatMap { UInt32($0.value, radix: 8) }
         let seconds = query.first { $0.name == "mtime" }.flatMap { Int64($0.value) }
         let nanoseconds = query.first { $0.name == "mtime-nsecs" }.flatMap { Int64($0.value) } ?? 0
-        let modified = seconds.map { WallTime(nanoseconds: $0.multipliedReportingOverflow(by: 1_000_000_000).partialValue + nanoseconds) }
+        let modified = seconds.map { WallTime(seconds: $0, nanoseconds: nanoseconds) }
         let entry = FileTreeEntry(path: path, kind: kind, mode: mode, modified: modified, absolutePath: headers["abspath"] ?? headers["abspath-encoded"].map { PercentCoding.decode($0) })
         // Directories that were never sent on their own (plain form uploads) come before what is in them.
         let missing = parents(of: path).filter { implied.insert($0).inserted }.map { FileTreeEntry(path: $0, kind: .directory) }

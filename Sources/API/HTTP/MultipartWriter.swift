@@ -41,10 +41,9 @@ package final class MultipartWriter: @unchecked Sendable {
         var query: [String] = []
         if let mode = entry.mode { query.append("mode=0\(String(mode, radix: 8))") }
         if let modified = entry.modified {
-            let seconds = Int64((Double(modified.nanoseconds) / 1e9).rounded(.down))
+            let (seconds, nanoseconds) = modified.parts
             query.append("mtime=\(seconds)")
-            let rest = modified.nanoseconds - seconds * 1_000_000_000
-            if (1..<1_000_000_000).contains(rest) { query.append("mtime-nsecs=\(rest)") }
+            if nanoseconds > 0 { query.append("mtime-nsecs=\(nanoseconds)") }
         }
         let name = query.isEmpty ? "file" : "file?" + query.joined(separator: "&")
         var text = "Content-Disposition: form-data; name=\"\(name)\"; filename=\"\(PercentCoding.encode(entry.path))\"\r\n"

@@ -48,10 +48,23 @@ public struct WallTime: Comparable, Hashable, Sendable {
 
     @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
+    /// A time of a clock that counts seconds, clamped to what 64 bits hold (the years 1677 to 2262): files and messages have any time.
+    public init(seconds: Int64, nanoseconds: Int64 = 0) {
+        self.nanoseconds = Int64(clamping: Int128(seconds) * 1_000_000_000 + Int128(nanoseconds))
+    }
+
+    /// The second that the time lies in, and the nanoseconds after its beginning.
+    public var parts: (seconds: Int64, nanoseconds: Int64) {
+        let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        return rest < 0 ? (seconds - 1, rest + 1_000_000_000) : (seconds, rest)
+    }
+
     @inlinable public static func < (left: WallTime, right: WallTime) -> Bool { left.nanoseconds < right.nanoseconds }
 
+    /// Saturates at both ends of the clock.
     @inlinable public static func + (time: WallTime, duration: Duration) -> WallTime {
-        let (sum, overflow) = time.nanoseconds.addingReportingOverflow(duration.wholeNanoseconds)
-        return WallTime(nanoseconds: overflow ? .max : sum)
+        let delta = duration.wholeNanoseconds
+        let (sum, overflow) = time.nanoseconds.addingReportingOverflow(delta)
+        return WallTime(nanoseconds: !overflow ? sum : delta < 0 ? .min : .max)
     }
 }

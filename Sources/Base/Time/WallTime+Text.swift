@@ -1,11 +1,10 @@
 extension WallTime {
     /// The time in UTC with as many digits of the second as it needs: `2023-11-20T10:30:00.5Z` (RFC 3339, section 5.6).
     public var rfc3339: String {
-        let nanosecondsADay: Int64 = 86_400 * 1_000_000_000
-        var (days, rest) = nanoseconds.quotientAndRemainder(dividingBy: nanosecondsADay)
-        if rest < 0 { (days, rest) = (days - 1, rest + nanosecondsADay) }
+        let (seconds, fraction) = parts
+        var (days, second) = seconds.quotientAndRemainder(dividingBy: 86_400)
+        if second < 0 { (days, second) = (days - 1, second + 86_400) }
         let (year, month, day) = WallTime.civil(days)
-        let (second, fraction) = rest.quotientAndRemainder(dividingBy: 1_000_000_000)
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         var text = "\(year)-\(two(month))-\(two(day))T\(two(second / 3600)):\(two(second / 60 % 60)):\(two(second % 60))"
         if fraction > 0 {
@@ -27,7 +26,7 @@ extension WallTime {
             (1...12).contains(month), day >= 1, day <= WallTime.days(in: month, of: year), hour < 24, minute < 60, second < 60
         else { return nil }
         let seconds = WallTime.day(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset * 60
-        self.init(nanoseconds: Int64(clamping: Int128(seconds) * 1_000_000_000 + Int128(fraction)))
+        self.init(seconds: seconds, nanoseconds: fraction)
     }
 
     private static func days(in month: Int64, of year: Int64) -> Int64 {

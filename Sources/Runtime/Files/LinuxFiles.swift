@@ -17,7 +17,7 @@ struct LinuxFiles: FileSystem {
         case S_IFLNK: kind = .symbolicLink(target: try linkTarget(path))
         default: kind = .other
         }
-        let modified = WallTime(nanoseconds: Int64(info.st_mtim.tv_sec) * 1_000_000_000 + Int64(info.st_mtim.tv_nsec))
+        let modified = WallTime(seconds: Int64(info.st_mtim.tv_sec), nanoseconds: Int64(info.st_mtim.tv_nsec))
         return FileStatus(kind: kind, size: Int64(info.st_size), mode: info.st_mode & 0o7777, modified: modified)
     }
 
@@ -113,11 +113,7 @@ struct LinuxFiles: FileSystem {
     func setStatus(_ path: String, mode: UInt32?, modified: WallTime?) throws(FileError) {
         if let mode, chmod(path, mode_t(mode)) != 0 { throw FileError(errno: errno, path) }
         guard let modified else { return }
-        var (seconds, nanoseconds) = modified.nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
-        if nanoseconds < 0 {
-            seconds -= 1
-            nanoseconds += 1_000_000_000
-        }
+        let (seconds, nanoseconds) = modified.parts
         let times = [timespec(tv_sec: 0, tv_nsec: Int((1 << 30) - 2)), timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds))]
         // A symbolic link gets the time itself.
         if utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) != 0 { throw FileError(errno: errno, path) }
@@ -147,7 +143,12 @@ struct LinuxFiles: FileSystem {
     func space(_ path: String) throws(FileError) -> (free: Int64, total: Int64) {
         var info = statvfs()
         if statvfs(path, &info) != 0 { throw FileError(errno: errno, path) }
-        return (Int64(clamping: UInt64(info.f_bavail) * UInt64(info.f_frsize)), Int64(clamping: UInt64(info.f_blocks) * UInt64(info.f_frsize)))
+        // Some file systems in user space claim more blocks than can be counted in bytes.
+        func bytes(_ blocks: UInt) -> Int64 {
+            let (bytes, overflow) = UInt64(blocks).multipliedReportingOverflow(by: UInt64(info.f_frsize))
+            return overflow ? .max : Int64(clamping: bytes)
+        }
+        return (bytes(UInt(info.f_bavail)), bytes(UInt(info.f_blocks)))
     }
 
     func lock(_ path: String) throws(FileError) -> any FileLock {

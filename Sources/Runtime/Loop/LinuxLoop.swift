@@ -48,6 +48,9 @@ final class LinuxLoop: EventLoop, @unchecked Sendable {
         thread = Thread(name: name) { self.runThread(executor) }
     }
 
+    // Only now: another thread may be about to wake a loop that has ended, and must not write to whoever got the number next.
+    deinit { close(wakeUp) }
+
     // MARK: EventLoop
 
     @inline(__always) var isCurrent: Bool { clinux_current_loop() == Unmanaged.passUnretained(self).toOpaque() }
@@ -99,11 +102,9 @@ final class LinuxLoop: EventLoop, @unchecked Sendable {
 
     /// Ends the watch and closes the descriptor, or leaves it to the caller.
     func retire(_ source: EventSource, closing: Bool = true) {
-        if closing {
-            close(source.descriptor)
-        } else {
-            epoll_ctl(epoll, EPOLL_CTL_DEL, source.descriptor, nil)
-        }
+        // Closing alone would not end the watch while a child process that is being started still has the descriptor.
+        epoll_ctl(epoll, EPOLL_CTL_DEL, source.descriptor, nil)
+        if closing { close(source.descriptor) }
         source.descriptor = -1
         retired.append(Unmanaged.passUnretained(source))
     }
@@ -210,7 +211,6 @@ final class LinuxLoop: EventLoop, @unchecked Sendable {
         // Breaks the cycle; tasks that are left keep executor and loop alive, but do not run any more.
         executor.withLock { $0 = nil }
         close(epoll)
-        close(wakeUp)
         timers = TimerQueue()
         clinux_set_current_loop(nil)
     }
