@@ -36,7 +36,7 @@ func system(_ name: String, _ pkgConfig: String, _ package: String) -> Target {
 /// The fuzz targets need the compiler's fuzzer, so they are there only when `scripts/fuzz` asks for them.
 let fuzzing: [Target] = Context.environment["WAGGLE_FUZZ"] == nil ? [] : [
     .executableTarget(
-        name: "waggle-fuzz", dependencies: ["WaggleAPI", "WaggleSimulation"], path: "Fuzz/Sources",
+        name: "waggle-fuzz", dependencies: ["WaggleAPI", "WaggleRuntime", "WaggleSimulation"], path: "Fuzz/Sources",
         swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])], linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])])
 ]
 

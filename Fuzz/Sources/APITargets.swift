@@ -4,6 +4,7 @@ import WaggleSimulation
 
 @testable import WaggleAPI
 @testable import WaggleAssembly
+@testable import WaggleContent
 
 let apiTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
     ("delegated-routing", { bytes in
@@ -43,6 +44,20 @@ let apiTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
             guard attempt({ try machine.receive(piece) }) != nil else { return }
             while let output = attempt({ try machine.next() }), output != nil {}
         }
+    }),
+    ("listing", { bytes in
+        // What `ls` and `get` tell of a block that says what it likes.
+        if let text = bytes.utf8 { _ = (Clock.listing(text, now: 0), WallTime(rfc3339: text).map(HTTPDate.text)) }
+        guard let cid = attempt({ try CID(codec: .dagPB, hash: Multihash(.sha2_256, digest: Bytes([UInt8](repeating: 1, count: 32)))) }),
+            let node = attempt({ try UnixFSNode(cid: cid, block: bytes) })
+        else { return }
+        _ = node.metadata.mode.map { FileModeText.of($0, isDirectory: true) }
+        guard let time = node.metadata.modified else { return }
+        precondition(Clock.listing(Clock.rfc3339(time.seconds), now: 0) != nil)
+        let metadata = TarFormat.Metadata(mode: node.metadata.mode, seconds: time.seconds, nanoseconds: time.nanoseconds ?? 0)
+        var read = TarFormat.Metadata()
+        precondition(read.setTime(metadata.decimal) && read.seconds == metadata.seconds && read.nanoseconds == metadata.nanoseconds)
+        _ = TarFormat.header("a", kind: .file, size: node.cumulativeSize, metadata)
     }),
     ("seed-list", { bytes in
         precondition(SeedList.addresses(inDocument: bytes).count <= BootstrapLimits.seeds)

@@ -6,6 +6,7 @@ import WaggleBase
 /// A target takes any bytes; it fails by trapping: by a bug in what it calls, or by an invariant of its own (what was read is written again
 /// the same, a machine gives the same however its input is cut).
 let targets: [(name: String, run: @Sendable (Bytes) -> Void)] = formatTargets + keyTargets + networkTargets + pubsubTargets + contentTargets + apiTargets
+    + runtimeTargets
 
 nonisolated(unsafe) private var chosen: ((Bytes) -> Void)?
 

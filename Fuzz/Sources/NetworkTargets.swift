@@ -156,6 +156,23 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
         guard let message = attempt({ try DNSMessage(decoding: bytes.span) }) else { return }
         _ = attempt { try DNSMessage(decoding: message.encoded().span) }
     }),
+    ("mdns-machine", { bytes in
+        // What a neighbour says, twice: who is found, and what is answered.
+        guard let local = attempt({ try PeerID("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N") }), let message = attempt({ try DNSMessage(decoding: bytes.span) })
+        else { return }
+        let link = MDNSMachine.Link(interface: 2, isVersion6: false)
+        var machine = MDNSMachine(local, MDNSNames(label: String(repeating: "a", count: 32)), random: 1)
+        machine.handle(.links([link]), at: start)
+        for second in 0..<2 {
+            let now = start + .seconds(second * 100)
+            machine.handle(.packet(message, from: SocketAddress(ip: .v4(0xc0a8_0002), port: UInt16(5353 + second)), on: link), at: now)
+            machine.handle(.tick, at: now + .seconds(1))
+            while let output = machine.next() {
+                if case .found(let peer, let addresses) = output { precondition(peer != local && addresses.allSatisfy { $0.peerID == peer }) }
+            }
+        }
+    }),
+    ("address-book-row", { bytes in _ = attempt { try AddressBookRow(decoding: bytes) } }),
     ("identify", { bytes in
         var message = IdentifyMessage()
         guard attempt({ try message.merge(bytes) }) != nil else { return }

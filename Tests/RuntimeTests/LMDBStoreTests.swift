@@ -122,6 +122,18 @@ import WaggleTestSupport
         }
     }
 
+    /// A store that could not be opened can be opened when what was in the way is gone: its lock does not stay.
+    @Test func aFailedOpeningLetsGoOfTheLock() async throws {
+        try await Stage.linux.play { scene in
+            let path = scene.directory + "/store"
+            try LinuxFiles().makeDirectory(path + "/durable", mode: 0o700)
+            #expect(throws: StoreError.self) { try Self.open(path) }
+            try LinuxFiles().remove(path + "/durable")
+            let store = try Self.open(path)
+            await store.close()
+        }
+    }
+
     /// What a transaction has just written is read from memory of its own, which is not given back as the map's pages are.
     @Test func writersReadTheirOwnBigValues() async throws {
         try await Stage.linux.play { scene in

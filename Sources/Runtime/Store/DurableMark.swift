@@ -41,17 +41,25 @@ struct DurableMark {
 
     /// Opens the file in the store's directory. `boot` names this start of the machine.
     init(directory: String, boot: String) throws(FileError) {
-        let file = try LinuxFile(directory + "/durable", O_RDWR | O_CREAT, mode: 0o600)
+        file = try LinuxFile(directory + "/durable", O_RDWR | O_CREAT, mode: 0o600)
+        self.boot = Array((boot + String(repeating: " ", count: 40)).utf8.prefix(40))
+        do throws(FileError) {
+            newest = try Self.newest(in: file)
+        } catch {
+            file.close()
+            throw error
+        }
+    }
+
+    private static func newest(in file: LinuxFile) throws(FileError) -> Slot? {
         // Room for both slots from the start, so that a full device cannot stop a later record.
-        if try file.size() < Int64(2 * Self.slotStride) {
-            let end = try file.size()
-            let room = Bytes([UInt8](repeating: 0, count: 2 * Self.slotStride - Int(end)))
+        let end = try file.size()
+        if end < Int64(2 * slotStride) {
+            let room = Bytes([UInt8](repeating: 0, count: 2 * slotStride - Int(end)))
             try room.withUnsafeBytes { room throws(FileError) in try file.write(room, at: end) }
         }
-        self.file = file
-        self.boot = Array((boot + String(repeating: " ", count: 40)).utf8.prefix(40))
-        let slots = [try Self.slot(file, 0), try Self.slot(file, 1)].compactMap { $0 }
-        newest = slots.max { $0.sequence < $1.sequence }
+        let slots = [try slot(file, 0), try slot(file, 1)].compactMap { $0 }
+        return slots.max { $0.sequence < $1.sequence }
     }
 
     /// The kernel's name for this start of the machine.

@@ -68,9 +68,20 @@ final class LMDBStore: KeyValueStore, @unchecked Sendable {
             let files = LinuxFiles()
             try files.makeDirectory(path, mode: 0o700)
             lock = try files.lock(path + "/in-use")
+        } catch {
+            throw StoreError(error, path)
+        }
+        do throws(FileError) {
             mark = try DurableMark(directory: path, boot: boot)
+        } catch {
+            lock.release()
+            throw StoreError(error, path)
+        }
+        do throws(FileError) {
             try mark.recover(path + "/data.mdb")
         } catch {
+            mark.close()
+            lock.release()
             throw StoreError(error, path)
         }
         do throws(StoreError) {
