@@ -426,26 +426,34 @@ def say(peers, daemon, topic, text):
     daemon.run("pubsub", "pub", topic, path)
 
 
+def listen(daemon, topic):
+    """A subscription of Waggle's command that stands."""
+    heard = Subscription(daemon, topic)
+    wait_for(lambda: topic in daemon.run("pubsub", "ls").split(), f"{topic} is not joined")
+    return heard
+
+
 def gossip_mesh(peers, version):
     """Waggle between go-libp2p and py-libp2p: what each of them says reaches the other two."""
     topic = "mesh-" + version
     daemon, go = peers.gossip_daemon, peers.gossip_p2pd
     py = peers.gossip_py(topic, version)
-    heard = Subscription(daemon, topic)
+    heard = listen(daemon, topic)
     try:
         there = go.subscribe(topic)
         daemon.run("swarm", "connect", go.address)
         daemon.run("swarm", "connect", py.wait("ready")["address"])
         both = {go.peer, py.wait("ready")["peer"]}
         wait_for(lambda: both <= set(daemon.run("pubsub", "peers", topic).split()), "the others are not in the topic")
-        expect(topic in daemon.run("pubsub", "ls").split(), daemon.run("pubsub", "ls"))
-        # A heartbeat of each, so that the meshes stand.
-        time.sleep(2.5)
         own = json.loads(daemon.run("id"))["ID"]
+        # They know of us before we have said anything in the topic.
+        wait_for(lambda: own in go.subscribers(topic), "p2pd does not know that Waggle is in the topic")
+        py.wait("subscribed", peer=own)
         say(peers, daemon, topic, "ask waggle")
         expect(heard.wait(b"ask waggle") == own, heard.messages)
         wait_for(lambda: (own, b"ask waggle") in there, f"p2pd did not hear Waggle: {there}")
         py.wait("message", data="ask waggle")
+        # Our messages follow our GRAFTs: who has heard us has us in its mesh.
         expect(heard.wait(b"answer waggle") == py.wait("ready")["peer"], heard.messages)
         wait_for(lambda: (py.wait("ready")["peer"], b"answer waggle") in there, f"p2pd did not hear py-libp2p: {there}")
         go.publish(topic, b"ask go")
@@ -462,13 +470,10 @@ def gossip_kubo(peers):
     """Kubo, whose messages carry an RSA key, both ways."""
     daemon, topic = peers.gossip_daemon, "kubo"
     number = peers.kubo.ask("subscribe", topic)
-    heard = Subscription(daemon, topic)
+    heard = listen(daemon, topic)
     try:
         daemon.run("swarm", "connect", peers.kubo.address)
         wait_for(lambda: peers.kubo.peer in daemon.run("pubsub", "peers", topic).split(), "Kubo is not in the topic")
-        time.sleep(2.5)
-        peers.kubo.ask("publish", topic, "from kubo")
-        expect(heard.wait(b"from kubo") == peers.kubo.peer, heard.messages)
         say(peers, daemon, topic, "from waggle")
         found = []
 
@@ -479,6 +484,9 @@ def gossip_kubo(peers):
             return any("from waggle" in m or base64.b64encode(b"from waggle").decode() in m for m in found)
 
         wait_for(arrived, f"Kubo did not hear: {found}")
+        # Our subscription came before our message.
+        peers.kubo.ask("publish", topic, "from kubo")
+        expect(heard.wait(b"from kubo") == peers.kubo.peer, heard.messages)
     finally:
         heard.stop()
     return "both ways"

@@ -157,7 +157,13 @@ class P2PD(Child):
 
     # Publish-subscribe, with the option -pubsub.
     PUBSUB = 8
-    PUBLISH, SUBSCRIBE = 2, 3
+    LIST_PEERS, PUBLISH, SUBSCRIBE = 1, 2, 3
+
+    def subscribers(self, topic):
+        """The peers that it knows to be in a topic."""
+        control, response = self.request(self.PUBSUB, field(1, self.LIST_PEERS) + field(2, topic), 8)
+        control.close()
+        return [base58_encode(value) for number, value in fields(response.get(7, b"")) if number == 2]
 
     def publish(self, topic, data):
         self.request(self.PUBSUB, field(1, self.PUBLISH) + field(2, topic) + field(3, data), 8)[0].close()

@@ -267,11 +267,23 @@ async def gossip(topic, version):
             subscription = await pubsub.subscribe(topic)
             own = host.get_id().to_string()
             say(event="ready", peer=own, address=str(host.get_addrs()[0]))
-            while True:
-                message = await subscription.get()
-                say(event="message", data=message.data.decode("latin1")[:100])
-                if message.data.startswith(b"ask "):
-                    await pubsub.publish(topic, b"answer " + message.data[4:])
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tell_subscribers, pubsub, topic)
+                while True:
+                    message = await subscription.get()
+                    say(event="message", data=message.data.decode("latin1")[:100])
+                    if message.data.startswith(b"ask "):
+                        await pubsub.publish(topic, b"answer " + message.data[4:])
+
+
+async def tell_subscribers(pubsub, topic):
+    """Says which peers are in the topic, as they come."""
+    told = set()
+    while True:
+        for peer in set(pubsub.peer_topics.get(topic, ())) - told:
+            told.add(peer)
+            say(event="subscribed", peer=peer.to_string())
+        await trio.sleep(0.1)
 
 
 if __name__ == "__main__":
