@@ -31,7 +31,7 @@ public enum Catalog {
         services.append(Rendezvous(isServer: configuration.rendezvous.isServer, store: store))
         if configuration.servesPerf { services.append(Perf()) }
         if configuration.multicastDNS { services.append(MDNS()) }
-        if let pubsub = configuration.pubsub { services.append(PubSub(pubsub)) }
+        if let pubsub = configuration.pubsub { services.append(PubSub(pubsub, store: store)) }
         return services
     }
 }

@@ -30,7 +30,7 @@ public final class Node: Sendable {
     public let rendezvous: Rendezvous?
 
     /// The tables of a store that a node works with.
-    public static let tables = [AddressBook.table, Reputation.table, IdentityBindings.table, GoodPeers.table, Rendezvous.table]
+    public static let tables = [AddressBook.table, Reputation.table, IdentityBindings.table, GoodPeers.table, Rendezvous.table, PubSub.table]
 
     /// Puts a node together; nothing listens before `run` or `start`.
     ///

@@ -19,8 +19,12 @@ struct GossipMachineTests {
         let first = try #require(try bench.taken(0).first), second = try #require(try bench.taken(1).first)
         #expect(first.subscriptions.map(\.0) == ["a", "b"] && first.subscriptions.allSatisfy(\.1))
         #expect(first.saysExtensions && !second.saysExtensions)
-        // A new stream begins from the beginning.
-        bench.machine.restart(0)
+        // A new stream begins from the beginning; extensions are said again to those who know what they mean.
+        bench.tell(.opened(0, .v13))
+        let again = try #require(try bench.taken(0).first)
+        #expect(again.subscriptions.map(\.0) == ["a", "b"] && !again.saysExtensions)
+        bench.control(0, [GossipEncoding.extensions])
+        bench.tell(.opened(0, .v13))
         #expect(try bench.taken(0).first?.saysExtensions == true)
         bench.tell(.left("a"))
         let gone = try bench.taken(1).flatMap(\.subscriptions)
@@ -226,39 +230,78 @@ struct GossipMachineTests {
         #expect(try bench.taken(1).flatMap(\.doNotWants).isEmpty)
     }
 
+    /// Who got a message that has not been taken yet.
+    private func got(_ bench: inout Bench, _ numbers: Range<UInt32> = 1..<6) throws -> Set<UInt32> {
+        var found: Set<UInt32> = []
+        for number in numbers where try !bench.taken(number).flatMap(\.messages).isEmpty { found.insert(number) }
+        return found
+    }
+
+    private func crowd(_ parameters: GossipParameters = GossipParameters(), asking: Range<UInt32> = 0..<6, others: Range<UInt32> = 0..<0) throws -> Bench {
+        var bench = try Bench(parameters)
+        bench.tell(.joined("t", TopicConfiguration()))
+        try bench.populate(asking, "t", asks: true)
+        try bench.populate(others, "t")
+        for number in 0..<6 as Range<UInt32> { _ = try bench.taken(number) }
+        return bench
+    }
+
     @Test func veryLargeMessagesAreHeldBackFromAPart() throws {
         var parameters = GossipParameters()
         parameters.eagerPeers = 2
-        var bench = try Bench(parameters)
-        bench.tell(.joined("t", TopicConfiguration()))
-        try bench.populate(0..<6, "t")
-        for number in 0..<6 as Range<UInt32> { _ = try bench.taken(number) }
+        var bench = try crowd(parameters)
         let large = try bench.message(100, "t", size: 16_000)
         bench.send(0) { $0.raw(large.field) }
-        func got() throws -> Set<UInt32> {
-            var found: Set<UInt32> = []
-            for number in 1..<6 as Range<UInt32> where try !bench.taken(number).flatMap(\.messages).isEmpty { found.insert(number) }
-            return found
-        }
-        let first = try got()
+        var found = try got(&bench)
+        let first = found
         #expect(first.count == 2)
         let rest = (1..<6 as Range<UInt32>).filter { !first.contains($0) }
         // One has it from elsewhere, one asks for it, the last is given it when its time has come.
         bench.control(rest[0], [GossipEncoding.doNotWant([large.standardID])])
         bench.control(rest[1], [GossipEncoding.want([large.standardID])])
-        #expect(try got() == [rest[1]])
+        found = try got(&bench)
+        #expect(found == [rest[1]])
         bench.wait(.milliseconds(300))
-        #expect(try got() == [rest[2]])
+        found = try got(&bench)
+        #expect(found == [rest[2]])
+        #expect(bench.machine.heldBack.isEmpty && bench.machine.releases.count == 0)
+    }
+
+    @Test func theWaitFollowsTheRoundTrip() throws {
+        var parameters = GossipParameters()
+        parameters.eagerPeers = 0
+        var bench = try crowd(parameters)
+        for (number, milliseconds) in [(1, 2), (2, 20), (3, 100), (4, 10_000)] as [(UInt32, Int)] {
+            bench.tell(.measured(number, .milliseconds(milliseconds)))
+        }
+        let large = try bench.message(100, "t", size: 16_000).field
+        bench.send(0) { $0.raw(large) }
+        for (pause, peers) in [(14, []), (2, [1]), (40, []), (5, [2]), (190, []), (10, [3, 5]), (230, []), (20, [4])] as [(Int, Set<UInt32>)] {
+            bench.wait(.milliseconds(pause))
+            let found = try got(&bench)
+            #expect(found == peers)
+        }
+    }
+
+    /// Whoever does not ask for what it hears of gets all at once, and is not asked.
+    @Test func othersGetLargeMessagesAtOnce() throws {
+        var bench = try crowd(asking: 0..<3, others: 3..<6)
+        let large = try bench.message(100, "t", size: 16_000)
+        bench.control(4, [GossipEncoding.doNotWant([large.standardID])])
+        bench.wait(.milliseconds(10))
+        #expect(try bench.taken(4).flatMap(\.wants).isEmpty)
+        bench.send(0) { $0.raw(large.field) }
+        var found = try got(&bench)
+        #expect(found == [3, 5])
+        bench.wait(.milliseconds(300))
+        found = try got(&bench)
+        #expect(found == [1, 2])
     }
 
     @Test func announcedMessagesAreAskedFor() throws {
-        var bench = try Bench()
-        bench.tell(.joined("t", TopicConfiguration()))
-        try bench.populate(0..<6, "t")
-        for number in 0..<6 as Range<UInt32> { _ = try bench.taken(number) }
+        var bench = try crowd()
         let large = try bench.message(100, "t", size: 16_000)
-        bench.control(1, [GossipEncoding.doNotWant([large.standardID])])
-        bench.control(2, [GossipEncoding.doNotWant([large.standardID])])
+        for number in [1, 2, 1, 1] as [UInt32] { bench.control(number, [GossipEncoding.doNotWant([large.standardID])]) }
         bench.wait(.milliseconds(10))
         let asked = try [1, 2].map { try bench.taken($0).flatMap(\.wants).count }
         #expect(asked.sorted() == [0, 1])
@@ -268,6 +311,22 @@ struct GossipMachineTests {
         bench.send(1) { $0.raw(large.field) }
         bench.wait(.seconds(1))
         #expect(bench.delivered() == 1)
+    }
+
+    @Test func whatIsDueComesInOrder() {
+        var queue = DueQueue<Int>()
+        var random = GossipRandom(seed: 3)
+        for number in 0..<1000 { queue.insert(number, due: Instant(nanoseconds: UInt64.random(in: 0..<50, using: &random))) }
+        var last = (due: Instant(nanoseconds: 0), number: -1)
+        var count = 0
+        while let due = queue.deadline, let number = queue.next(at: Instant(nanoseconds: 49)) {
+            #expect(last.due < due || last.due == due && last.number < number)
+            last = (due, number)
+            count += 1
+        }
+        #expect(count == 1000 && queue.count == 0)
+        queue.insert(1, due: Instant(nanoseconds: 10))
+        #expect(queue.next(at: Instant(nanoseconds: 9)) == nil)
     }
 
     @Test func directPeersStandOutside() throws {

@@ -94,12 +94,16 @@ struct Bench: ~Copyable {
 
     mutating func connect(_ number: UInt32, version: GossipVersion = .v13, isOutbound: Bool = false, ip: IPAddress? = nil) throws {
         tell(.connected(number, try Bench.peer(Int(number)), GossipTraits(version: version, isOutbound: isOutbound, ip: ip)))
+        tell(.opened(number, version))
     }
 
-    /// Connects peers with these numbers, all in `topic`.
-    mutating func populate(_ numbers: Range<UInt32>, _ topic: String, version: GossipVersion = .v13, isOutbound: Bool = false) throws {
+    /// Connects peers with these numbers, all in `topic`; with `asks` they ask for large messages.
+    mutating func populate(
+        _ numbers: Range<UInt32>, _ topic: String, version: GossipVersion = .v13, isOutbound: Bool = false, asks: Bool = false
+    ) throws {
         for number in numbers {
             try connect(number, version: version, isOutbound: isOutbound)
+            if asks { control(number, [GossipEncoding.extensions]) }
             send(number) { $0.raw(GossipEncoding.subscription(Bytes(utf8: topic), true)) }
         }
     }

@@ -27,8 +27,8 @@ public final class Stream: @unchecked Sendable {
     var inbox = ByteQueue()
     /// Agrees on the protocol; nil when that is done.
     var negotiation: MultistreamMachine?
-    /// Why reading and writing fail for good.
-    var failure: StreamError?
+    /// Why reading and writing fail for good; nil while they do not.
+    package internal(set) var failure: StreamError?
     /// The remote has ended its side.
     var isEnded = false
     /// We take nothing more.
@@ -39,6 +39,8 @@ public final class Stream: @unchecked Sendable {
     var isServed = false
     /// The handler has returned; the remote may still go on.
     var hasLingered = false
+    /// Called once when the stream is over, for those who neither read nor write at the time.
+    package var onEnd: (() -> Void)?
     let readable: Waiter
     private(set) lazy var writable = Waiter(on: connection.loop)
     /// Tickets of writers that have to wait for each other: next to be given out, next to be served, given up.
@@ -160,6 +162,9 @@ public final class Stream: @unchecked Sendable {
         alarm = nil
         readable.wake()
         writable.wake()
+        let notify = onEnd
+        onEnd = nil
+        notify?()
     }
 
     /// Payload has arrived.

@@ -2,7 +2,8 @@ import Synchronization
 import WaggleBase
 import WaggleNetwork
 
-/// A peer that speaks publish-subscribe, as the shell sees it: the number that the machine knows it by, and what its writer waits for.
+/// A peer that speaks publish-subscribe, or is being asked whether it does, as the shell sees it: the number that the machine knows it by, and
+/// what its writer waits for.
 final class PeerLane: Sendable {
     let number: UInt32
     let peer: PeerID
@@ -22,7 +23,7 @@ final class PeerLane: Sendable {
         self.peer = peer
     }
 
-    /// Whether the caller shall write: one does at a time.
+    /// Whether the caller shall open streams to the peer and write: one does at a time, because others reset the older of two streams.
     func beginWriting() -> Bool {
         state.withLock { state in
             if state.isWriting || state.isEnded { return false }
@@ -71,5 +72,6 @@ final class PeerLane: Sendable {
         }
     }
 
+    /// Whether inbound stream `number` is the newest.
     func isReading(_ number: Int) -> Bool { state.withLock { $0.inbound == number && !$0.isEnded } }
 }

@@ -8,13 +8,15 @@ extension PubSub {
     // MARK: Reading
 
     public func serve(_ stream: Stream, from peer: PeerID) async throws {
-        guard let version = GossipVersion(stream.protocolID), let lane = attach(stream.connection, version) else { return }
+        guard let version = GossipVersion(stream.protocolID), let lane = attach(stream.connection, version) else { return stream.reset() }
         let reading = lane.beginReading()
+        // Whoever begins anew may have forgotten what we said before.
+        if reading > 1 { step { $0.handle(.renewed(lane.number), at: $1) } }
         var frames = FrameReader(limit: PubSubLimits.rpc)
         var batch: ContiguousArray<Bytes> = []
         while let piece = try await stream.read() {
             // A newer stream has taken over.
-            guard lane.isReading(reading) else { return }
+            guard lane.isReading(reading) else { return stream.reset(StreamResetCode.supplanted) }
             frames.feed(piece)
             do throws(FrameError) {
                 while let rpc = try frames.next() { batch.append(rpc) }
@@ -23,7 +25,9 @@ extension PubSub {
                 throw error == .tooLong ? StreamError.tooLong(limit: PubSubLimits.rpc.bytes) : StreamError.malformed
             }
             guard !batch.isEmpty else { continue }
+            let roundTrip = stream.connection.roundTrip
             let full = step { machine, now in
+                if let roundTrip { machine.handle(.measured(lane.number, roundTrip), at: now) }
                 for rpc in batch { machine.handle(.received(lane.number, rpc), at: now) }
             }
             batch.removeAll(keepingCapacity: true)
@@ -40,96 +44,89 @@ extension PubSub {
         }
     }
 
-    /// The lane of the connection's peer; made at its first stream.
-    func attach(_ connection: Connection, _ version: GossipVersion) -> PeerLane? {
+    /// The lane of the connection's peer, whom the machine knows from its first stream on; nil when it is gone or nothing runs here.
+    private func attach(_ connection: Connection, _ version: GossipVersion) -> PeerLane? {
         let peer = connection.peer
-        let (lane, isNew) = state.withLock { state -> (PeerLane?, Bool) in
-            guard state.isRunning, state.machine != nil else { return (nil, false) }
-            if let lane = state.byPeer[peer] { return (lane, false) }
-            let number = state.lanes.firstIndex { $0 == nil } ?? state.lanes.count
-            let lane = PeerLane(UInt32(number), peer)
-            if number == state.lanes.count { state.lanes.append(lane) } else { state.lanes[number] = lane }
-            state.byPeer[peer] = lane
-            return (lane, true)
-        }
-        guard let lane, isNew else { return lane }
         let traits = GossipTraits(version: version, isOutbound: connection.direction == .outbound, ip: connection.remoteAddress.ip)
-        step { $0.handle(.connected(lane.number, peer, traits), at: $1) }
-        if let swarm = state.withLock({ $0.swarm }) {
-            // The news of its end may have come before its first stream.
-            if !swarm.isConnected(peer) {
-                detach(peer)
-                return nil
-            }
-            open(peer, swarm)
+        var found: PeerLane?
+        var isNew = false
+        stepState { state, now in
+            guard let lane = state.lane(of: peer) else { return }
+            found = lane
+            guard state.machine?.knows(lane.number) == false else { return }
+            isNew = true
+            state.machine?.handle(.connected(lane.number, peer, traits), at: now)
         }
-        return lane
+        guard isNew, let swarm = state.withLock({ $0.swarm }) else { return found }
+        // The news of its end may have come before its first stream.
+        guard swarm.isConnected(peer) else {
+            detach(peer)
+            return nil
+        }
+        open(peer, swarm)
+        return found
     }
 
     func detach(_ peer: PeerID) {
-        let lane = state.withLock { $0.byPeer[peer] }
-        guard let lane else { return }
-        step { $0.handle(.disconnected(lane.number), at: $1) }
-        state.withLock { state in
-            state.byPeer[peer] = nil
+        var lane: PeerLane?
+        stepState { state, now in
+            lane = state.byPeer.removeValue(forKey: peer)
+            guard let lane else { return }
+            state.machine?.handle(.disconnected(lane.number), at: now)
             state.lanes[Int(lane.number)] = nil
         }
-        lane.end()
+        lane?.end()
     }
 
     // MARK: Writing
 
-    /// Opens our stream to a connected peer, unless there is one.
+    /// Opens our stream to a connected peer, unless there is one or somebody is about to.
     func open(_ peer: PeerID, _ swarm: Swarm) {
-        guard let connection = swarm.connections(to: peer).first else { return }
-        let known = state.withLock { $0.isRunning ? $0.byPeer[peer] : nil }
-        if let known, !known.beginWriting() { return }
-        let started = scope.spawn(on: connection.loop) { [self] in await write(to: peer, connection, known, swarm) }
-        if !started { known?.endWriting() }
+        guard let connection = swarm.connections(to: peer).first, let lane = state.withLock({ $0.lane(of: peer) }), lane.beginWriting() else { return }
+        let started = scope.spawn(on: connection.loop) { [self] in await write(lane, connection, swarm) }
+        if !started { lane.endWriting() }
     }
 
-    /// The life of our streams to a peer.
-    private func write(to peer: PeerID, _ first: Connection, _ known: PeerLane?, _ swarm: Swarm) async {
-        var lane = known
-        var connection = first
-        var opened = 0
-        while true {
+    /// The life of our streams to a peer, one after the other.
+    private func write(_ lane: PeerLane, _ first: Connection, _ swarm: Swarm) async {
+        let loop = first.loop
+        var connection: Connection? = first
+        var failures = 0
+        while let current = connection, current.loop === loop, !lane.isEnded {
+            let begun = loop.now
             do {
-                try await write(on: connection, &lane, isFirst: opened == 0 && known == nil)
+                try await write(lane, on: current)
             } catch {
                 // The peer may speak nothing of this, or be gone.
-                swarm.note(.debug, "no stream for publish-subscribe", [LogField("peer", peer.short), LogField("error", "\(error)")])
+                swarm.note(.debug, "no stream for publish-subscribe", [LogField("peer", lane.peer.short), LogField("error", "\(error)")])
                 if case StreamError.protocolNotSupported = error { break }
             }
-            opened += 1
-            guard opened <= PubSubLimits.reopenings, let lane, !lane.isEnded else { break }
-            do { try await connection.loop.sleep(until: connection.loop.now + PubSubLimits.reopenPause) } catch { break }
-            // The same loop, or the peer has to come again: the writer belongs to where it began.
-            guard let next = swarm.connections(to: peer).first(where: { $0.loop === connection.loop }), !lane.isEnded else { break }
-            connection = next
+            if loop.now - begun >= PubSubLimits.steadyStream { failures = 0 }
+            guard failures < PubSubLimits.reopenings else { break }
+            do { try await loop.sleep(until: loop.now + PubSubLimits.reopenPause * (1 << failures)) } catch { break }
+            failures += 1
+            connection = swarm.connections(to: lane.peer).first
         }
-        lane?.endWriting()
+        lane.endWriting()
+        guard let connection else { return detach(lane.peer) }
+        // The writer belongs to the loop of its connection: for another loop's, another writer.
+        if connection.loop !== loop { open(lane.peer, swarm) }
     }
 
     /// The life of one stream of ours: takes what waits for the peer, a little at a time, so that the rest can still be cancelled.
-    private func write(on connection: Connection, _ lane: inout PeerLane?, isFirst: Bool) async throws {
+    private func write(_ lane: PeerLane, on connection: Connection) async throws {
         let stream = try await connection.openStream(protocols)
         do {
             guard let version = GossipVersion(stream.protocolID) else { throw StreamError.protocolNotSupported }
-            let isNew = lane == nil
-            if isNew {
-                guard let mine = attach(connection, version), mine.beginWriting() else { return stream.reset() }
-                lane = mine
-            }
-            guard let lane else { return stream.reset() }
+            guard attach(connection, version) === lane else { return stream.reset() }
             let waiter = lane.prepare(on: connection.loop)
-            step { machine, _ in
-                machine.setVersion(version, of: lane.number)
-                if !isNew || !isFirst { machine.restart(lane.number) }
-            }
+            // Noticed at once and not at the next message, which would be lost.
+            stream.onEnd = { waiter.wake() }
+            step { machine, now in machine.handle(.opened(lane.number, version), at: now) }
             while !lane.isEnded {
                 let pieces = state.withLock { $0.machine?.take(for: lane.number) ?? [] }
                 if pieces.isEmpty {
+                    if let failure = stream.failure { throw failure }
                     try await waiter.wait()
                     continue
                 }
@@ -142,5 +139,18 @@ extension PubSub {
             stream.reset()
             throw error
         }
+    }
+}
+
+extension PubSub.State {
+    /// The lane of a peer, made when there is none; nil when nothing runs.
+    mutating func lane(of peer: PeerID) -> PeerLane? {
+        guard isRunning, machine != nil else { return nil }
+        if let lane = byPeer[peer] { return lane }
+        let number = lanes.firstIndex { $0 == nil } ?? lanes.count
+        let lane = PeerLane(UInt32(number), peer)
+        if number == lanes.count { lanes.append(lane) } else { lanes[number] = lane }
+        byPeer[peer] = lane
+        return lane
     }
 }

@@ -10,24 +10,34 @@ extension PubSub {
     /// One of a few workers: verifies signatures off the loops, some at a time, until none waits.
     func verify(_ swarm: Swarm) async {
         while true {
-            let batch = state.withLock { state -> [Unverified] in
+            let (batch, number) = state.withLock { state -> ([Unverified], Int) in
                 var batch: [Unverified] = []
                 while batch.count < PubSubLimits.verificationsPerJob, let next = state.unverified.popFirst() { batch.append(next) }
                 if batch.isEmpty { state.verifiers -= 1 }
-                return batch
+                return (batch, batch.isEmpty ? 0 : state.verified.begin())
             }
             guard !batch.isEmpty else { return }
-            let results: [Bool]
             do {
-                results = try await swarm.system.offload { [keys] in batch.map { keys.isGenuine($0.message.message) } }
+                let results = try await swarm.system.offload { [keys] in batch.map { keys.isGenuine($0.message.message) } }
+                state.withLock { $0.verified.end(number, zip(batch, results).map { ($0, $1) }) }
             } catch {
                 // The node is closing.
-                return state.withLock { $0.verifiers -= 1 }
+                return state.withLock { state in
+                    state.verified.end(number, [])
+                    state.verifiers -= 1
+                }
             }
+            settle(swarm)
+        }
+    }
+
+    /// Goes on with what is verified, in the order in which it came: the later of two messages must not make the earlier one old. On the home loop.
+    private func settle(_ swarm: Swarm) {
+        while let batch = state.withLock({ $0.verified.next() }) {
             var genuine: ContiguousArray<(ticket: GossipMachine.Ticket, message: PubSubMessage, validator: Validator?)> = []
             var forged: [GossipMachine.Ticket] = []
             state.withLock { state in
-                for (item, isGenuine) in zip(batch, results) {
+                for (item, isGenuine) in batch {
                     if isGenuine {
                         genuine.append((item.ticket, item.message, state.validators[item.message.topic]))
                     } else {
@@ -46,11 +56,13 @@ extension PubSub {
 
     /// Runs what decides at once, and begins what takes its time.
     func validate(_ messages: ContiguousArray<(ticket: GossipMachine.Ticket, message: PubSubMessage, validator: Validator?)>, _ swarm: Swarm) {
+        // Without authors there are no numbers.
+        let sequences = configuration.checksSequence && configuration.policy != .strictNoSign ? state.withLock { $0.sequences } : nil
         var verdicts: ContiguousArray<(GossipMachine.Ticket, Validation)> = []
         verdicts.reserveCapacity(messages.count)
         for (ticket, message, validator) in messages {
             var verdict = Validation.accept
-            if configuration.checksSequence, !sequences.admits(message) { verdict = .ignore }
+            if let sequences, !sequences.admits(message) { verdict = .ignore }
             var slow: [Validator] = []
             for validator in [configuration.validator, validator] {
                 guard verdict == .accept, let validator else { continue }
@@ -186,36 +198,24 @@ final class AuthorKeys: Sendable {
     }
 }
 
-/// The highest sequence number of each author: what is not higher is not new. Safe from any thread.
-final class SequenceGuard: Sendable {
-    private struct State {
-        var highest: [PeerID: UInt64] = [:]
-        var order = Deque<PeerID>()
+/// Results of work that is begun in one order and may end in another.
+struct InOrder<Result> {
+    private var begun = 0
+    private var taken = 0
+    private var results: [Int: Result] = [:]
+
+    /// The number of the next work.
+    mutating func begin() -> Int {
+        defer { begun += 1 }
+        return begun
     }
 
-    private let state = Mutex(State())
+    mutating func end(_ number: Int, _ result: Result) { results[number] = result }
 
-    func admits(_ message: PubSubMessage) -> Bool {
-        guard let author = message.author, let number = message.sequenceNumber else { return false }
-        return state.withLock { state in
-            if let highest = state.highest[author] {
-                guard number > highest else { return false }
-            } else {
-                if state.highest.count >= PubSubLimits.sequencedAuthors, let oldest = state.order.popFirst() { state.highest[oldest] = nil }
-                state.order.append(author)
-            }
-            state.highest[author] = number
-            return true
-        }
-    }
-
-    func reset(_ peer: PeerID?) -> Int {
-        state.withLock { state in
-            guard let peer else {
-                defer { state = State() }
-                return state.highest.count
-            }
-            return state.highest.removeValue(forKey: peer) == nil ? 0 : 1
-        }
+    /// The next result in the order of beginning; nil when it is not there yet.
+    mutating func next() -> Result? {
+        guard let result = results.removeValue(forKey: taken) else { return nil }
+        taken += 1
+        return result
     }
 }

@@ -26,9 +26,13 @@ public final class PubSub: Service, @unchecked Sendable {
         /// Messages that wait for their signature to be verified.
         var unverified = Deque<Unverified>()
         var verifiers = 0
+        /// Batches of them that are verified, in the order in which they came.
+        var verified = InOrder<Verified>()
         var validations: [TopicID: Int] = [:]
         var dials = 0
+        /// The number of our last message.
         var sequence: UInt64 = 0
+        var sequences: SequenceGuard?
     }
 
     struct Unverified: Sendable {
@@ -37,28 +41,36 @@ public final class PubSub: Service, @unchecked Sendable {
         let lane: UInt32?
     }
 
+    /// Messages, and whether their signatures are their authors'.
+    typealias Verified = [(item: Unverified, isGenuine: Bool)]
+
     struct WeakEvents { weak var events: PubSubEvents? }
+
+    /// The table of a store that keeps the highest sequence number of each author.
+    public static let table = SequenceGuard.table
 
     public let configuration: PubSubConfiguration
     /// Which protocols are offered and asked for, best first.
     public let protocols: [ProtocolID]
     let state = Mutex(State())
     let keys = AuthorKeys()
-    let sequences = SequenceGuard()
+    private let store: (any KeyValueStore)?
     private let scopeBox = Mutex(TaskScope())
     private let alarmBox = Mutex<Confined<Alarm>?>(nil)
 
-    public convenience init(_ configuration: PubSubConfiguration = PubSubConfiguration()) {
+    /// - Parameter store: keeps the sequence numbers of authors over restarts, in `table`.
+    public convenience init(_ configuration: PubSubConfiguration = PubSubConfiguration(), store: (any KeyValueStore)? = nil) {
         let all = GossipVersion.all
         self.init(
             configuration,
-            protocols: (configuration.parameters.router == .floodsub ? all.filter { $0.version == .floodsub } : all).map(\.protocolID))
+            protocols: (configuration.parameters.router == .floodsub ? all.filter { $0.version == .floodsub } : all).map(\.protocolID), store: store)
     }
 
     /// With fewer protocols than all.
-    package init(_ configuration: PubSubConfiguration, protocols: [ProtocolID]) {
+    package init(_ configuration: PubSubConfiguration, protocols: [ProtocolID], store: (any KeyValueStore)? = nil) {
         self.configuration = configuration
         self.protocols = protocols
+        self.store = store
     }
 
     public var limits: ServiceLimits { ServiceLimits(streamsPerPeer: PubSubLimits.streamsPerPeer, streams: 16_384) }
@@ -72,10 +84,12 @@ public final class PubSub: Service, @unchecked Sendable {
         let wall = UInt64(clamping: swarm.system.wallTime.nanoseconds)
         let rule = configuration.messageID ?? (configuration.policy == .strictNoSign ? .contentHash : .authorAndSequence)
         let configuration = configuration
+        let sequences = SequenceGuard(system: swarm.system, store: store)
         state.withLock { state in
             state.swarm = swarm
-            // Rises over restarts, as far as the clock does.
-            state.sequence = wall
+            state.sequences = sequences
+            // Rises over restarts, whatever the clock does.
+            state.sequence = max(wall, sequences.highest(of: swarm.localPeer) ?? 0)
             state.machine = GossipMachine(
                 local: swarm.localPeer, parameters: configuration.parameters, policy: configuration.policy, rule: rule,
                 directPeers: Set(configuration.directPeers.keys), allowsTopic: configuration.allowsTopic,
@@ -108,6 +122,7 @@ public final class PubSub: Service, @unchecked Sendable {
         for core in cores.sorted(by: { $0.name < $1.name }) { core.end() }
         for reader in events { reader.end() }
         await scope.close()
+        await state.withLock { $0.sequences }?.close()
     }
 
     private func tick() {
@@ -360,10 +375,11 @@ public final class PubSub: Service, @unchecked Sendable {
             guard let message = GossipMessage.make(from: nil, data: data, sequence: nil, topic: name.bytes, key: nil, sign: nil) else { throw .notSigned }
             return message
         }
-        let number = state.withLock { state in
+        let (number, sequences) = state.withLock { state in
             state.sequence &+= 1
-            return state.sequence
+            return (state.sequence, state.sequences)
         }
+        sequences?.raise(swarm.localPeer, to: number)
         var writer = ByteWriter(capacity: 8)
         writer.write(integer: number)
         let sequence = writer.finish()
@@ -428,7 +444,7 @@ public final class PubSub: Service, @unchecked Sendable {
     }
 
     /// Forgets which sequence numbers were seen, of one author or of all; says of how many.
-    public func resetSequences(of peer: PeerID? = nil) -> Int { sequences.reset(peer) }
+    public func resetSequences(of peer: PeerID? = nil) -> Int { state.withLock { $0.sequences }?.reset(peer) ?? 0 }
 }
 
 /// Something that may only be used on one loop, handed there.

@@ -51,8 +51,8 @@ public enum PubSubLimits {
     static let batch = ByteCount.kibibytes(64)
     /// What a stream may have queued when the next batch is taken: little, so that what waits can still be cancelled.
     static let streamQueue = ByteCount.kibibytes(32)
-    /// Messages held back from a part of the mesh; more are sent at once.
-    static let heldBack = 1024
+    /// Messages held back from peers, counted once for each peer; more are sent at once.
+    static let heldBack = 8192
     /// Announced messages that are waited for.
     static let hints = 1024
     /// Announced messages of one peer that are waited for, per heartbeat.
@@ -65,9 +65,12 @@ public enum PubSubLimits {
     static let exchangeDials = 8
     /// Inbound streams of one peer; the newest counts.
     static let streamsPerPeer = 4
-    /// Times an outbound stream is opened again while the peer stays connected, and the pause before each.
-    static let reopenings = 4
-    static let reopenPause = Duration.seconds(1)
+    /// Times in a row that an outbound stream is opened again while the peer stays connected, and the pause before the first; each further one is
+    /// twice as long: six seconds in all.
+    static let reopenings = 6
+    static let reopenPause = Duration.milliseconds(100)
+    /// How long a stream must have stood to be no failure.
+    static let steadyStream = Duration.seconds(60)
     /// How long a peer may take to identify itself before it is asked for a stream all the same.
     static let identifyPatience = Duration.seconds(5)
     /// Messages that wait for one reader of a topic.
@@ -84,6 +87,8 @@ public enum PubSubLimits {
     static let validationTime = Duration.seconds(30)
     /// Topics with a label of their own in metrics; the others are summed up.
     static let topicsInMetrics = 64
-    /// Authors whose sequence numbers are remembered.
+    /// Authors whose sequence numbers are remembered, for how long after their last message, and how long a change waits until it is written.
     static let sequencedAuthors = 16_384
+    static let sequenceLifetime = Duration.seconds(30 * 24 * 3600)
+    static let sequenceDelay = Duration.seconds(1)
 }

@@ -41,8 +41,8 @@ extension GossipMachine {
                 isWithin = tally.doNotWants <= PubSubLimits.controlsPerRPC
                 if isWithin { try doNotWant(try field.message(), rpc, from: peer, at: now) }
             case 6:
-                // What it says of itself: we have no extension that would need it. Once is enough.
-                _ = try field.message()
+                // What it says of itself, once on each of its streams.
+                try extensions(try field.message(), of: peer)
                 isWithin = !peer.saidExtensions
                 peer.saidExtensions = true
             default: isWithin = true
@@ -53,6 +53,12 @@ extension GossipMachine {
             }
         }
         if !wanted.isEmpty { ask(peer, for: wanted, at: now) }
+    }
+
+    private func extensions(_ message: consuming ProtobufReader, of peer: GossipPeer) throws(ProtobufError) {
+        while let field = try message.next() {
+            if field.number == GossipEncoding.asksExtension { peer.asks = try field.bool() }
+        }
     }
 
     /// The field `topicID = 1` of a message; nil when it is absent or longer than any.
@@ -112,41 +118,6 @@ extension GossipMachine {
         promiseCount -= kept.count
     }
 
-    /// A mesh peer said it has a message, and it has not come by any way: asks for it.
-    mutating func ask(_ hint: Hint, at now: Instant) {
-        guard let announcers = hintPeers.removeValue(forKey: hint.key), !seen.contains(hint.key) else { return }
-        let live = announcers.filter { $0.isConnected }
-        guard let peer = live.randomElement(using: &random) else { return }
-        asked[hint.key] = now
-        counters.sentWants += 1
-        peer.outbox.control(GossipEncoding.want([hint.id]))
-        wake(peer)
-        // The next time somebody else is asked.
-        let others = live.filter { $0 !== peer }
-        guard !others.isEmpty, hints.count < PubSubLimits.hints else { return }
-        let again = Hint(due: now + parameters.holdBack, key: hint.key, id: hint.id)
-        hintPeers[hint.key] = others
-        insert(again)
-    }
-
-    /// Hints are due in order.
-    private mutating func insert(_ hint: Hint) {
-        if let last = hints.last, last.due > hint.due {
-            var sorted = Deque<Hint>()
-            var isPlaced = false
-            for index in 0..<hints.count {
-                if !isPlaced, hints[index].due > hint.due {
-                    sorted.append(hint)
-                    isPlaced = true
-                }
-                sorted.append(hints[index])
-            }
-            hints = sorted
-        } else {
-            hints.append(hint)
-        }
-    }
-
     /// IWANT: what we have goes out, a few times at most.
     private mutating func want(
         _ message: consuming ProtobufReader, _ rpc: Bytes, from peer: GossipPeer, _ looked: inout Int, at now: Instant
@@ -181,20 +152,8 @@ extension GossipMachine {
             guard id.count <= PubSubLimits.messageID else { continue }
             let key = hasher.key(id)
             peer.refuse(key)
-            guard parameters.holdBackSize != nil, !seen.contains(key), isMeshPeer(peer) else { continue }
-            if hintPeers[key] != nil {
-                hintPeers[key]?.append(peer)
-            } else if hints.count < PubSubLimits.hints, peer.hints < PubSubLimits.hintsPerPeer {
-                peer.hints += 1
-                hintPeers[key] = [peer]
-                insert(Hint(due: now + parameters.announcedPatience, key: key, id: Bytes(id.span)))
-            }
+            hear(id, key, of: peer, at: now)
         }
-    }
-
-    private func isMeshPeer(_ peer: GossipPeer) -> Bool {
-        for topic in joinedTopics where topic.isInMesh(peer) { return true }
-        return false
     }
 
     // MARK: Mesh

@@ -10,6 +10,9 @@ extension GossipMachine {
         seen.expire(at: now)
         for peer in peers {
             guard let peer else { continue }
+            // Once a heartbeat at most, however often it begins anew.
+            if peer.isRenewed { introduce(peer, at: now) }
+            peer.isRenewed = false
             peer.haves = 0
             peer.asked = 0
             peer.doNotWants = 0
@@ -162,12 +165,16 @@ extension GossipMachine {
     private mutating func gossip(_ topic: GossipTopic, besides members: [GossipPeer], at now: Instant) {
         let messages = cache.gossip(of: topic.serial)
         guard !messages.isEmpty else { return }
-        let fit = topic.peers.filter { peer in
-            peer.speaksGossip && !peer.isDirect && !members.contains { $0 === peer } && score(of: peer, at: now) >= gossipThreshold
-        }
+        let fit = topic.peers.filter { peer in !peer.isDirect && !members.contains { $0 === peer } && hearsGossip(peer, at: now) }
         let count = max(parameters.degreeLazy, Int(Double(fit.count) * parameters.gossipFactor))
-        let chosen = choose(count, of: fit)
-        guard !chosen.isEmpty else { return }
+        tell(messages, of: topic, to: choose(count, of: fit))
+    }
+
+    func hearsGossip(_ peer: GossipPeer, at now: Instant) -> Bool { peer.speaksGossip && score(of: peer, at: now) >= gossipThreshold }
+
+    /// IHAVE with these messages.
+    mutating func tell(_ messages: [(key: MessageKey, entry: MessageCache.Entry)], of topic: GossipTopic, to chosen: [GossipPeer]) {
+        guard !messages.isEmpty, !chosen.isEmpty else { return }
         func ids(_ messages: some Sequence<(key: MessageKey, entry: MessageCache.Entry)>) -> [Bytes] {
             messages.map { $0.entry.id ?? $0.entry.message.standardID }
         }

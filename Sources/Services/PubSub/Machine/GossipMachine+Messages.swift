@@ -185,52 +185,21 @@ extension GossipMachine {
         }
         counters.lastFanout = targets.count
         guard let size = parameters.holdBackSize, Int(message.dataPart.count) >= size, parameters.router == .gossipsub,
-            heldBack.count < PubSubLimits.heldBack
+            releases.count < PubSubLimits.heldBack
         else {
             for peer in targets { send(item, to: peer) }
             return
         }
-        // Large: to a few at once. The others hear that it is here, and ask for it unless they get it from elsewhere; once somebody in the mesh has
-        // said that he has it, most of the network does, and pushing would mostly send second copies.
-        let open = targets.filter { !$0.isUnwanted(key) }
-        var eager = 0
-        if sender.id.bytes == author {
-            eager = parameters.eagerPeersFirst
-        } else if open.count == targets.count {
-            eager = Int(parameters.eagerPeers)
-            if Double.random(in: 0..<1, using: &random) < parameters.eagerPeers - Double(eager) { eager += 1 }
-        }
-        let order = open.shuffled(using: &random)
-        for peer in order.prefix(eager) { send(item, to: peer) }
-        let rest = Array(order.dropFirst(eager))
-        guard !rest.isEmpty else { return }
-        counters.heldBack += UInt64(rest.count)
-        heldBack.append(HeldBack(due: now + parameters.holdBack, key: key, field: message.field, peers: rest))
+        forwardLarge(item, to: targets, isFromAuthor: sender.id.bytes == author, at: now)
     }
 
-    private mutating func send(_ item: Outbox.Item, to peer: GossipPeer) {
+    mutating func send(_ item: Outbox.Item, to peer: GossipPeer) {
         guard !peer.isUnwanted(item.key) else {
             counters.cancelledMessages += 1
             return
         }
         peer.outbox.forward(item)
         wake(peer)
-    }
-
-    /// The time of a held back message has come: to those who have not said that they have it.
-    mutating func release(_ held: HeldBack) {
-        let item = Outbox.Item(key: held.key, field: held.field)
-        for peer in held.peers where peer.isConnected { send(item, to: peer) }
-    }
-
-    /// The peer gets a message by another way than that which is held back for it.
-    mutating func withdraw(_ key: MessageKey, from peer: GossipPeer) {
-        guard !heldBack.isEmpty else { return }
-        for index in 0..<heldBack.count where heldBack[index].key == key {
-            var entry = heldBack[index]
-            entry.peers.removeAll { $0 === peer }
-            heldBack.replace(index, with: entry)
-        }
     }
 
     /// IDONTWANT to the mesh, as soon as the first copy is here.

@@ -19,6 +19,12 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         /// A stream with the peer stands. Numbers are the shell's, and dense; a number is free again after `disconnected`.
         case connected(UInt32, PeerID, GossipTraits)
         case disconnected(UInt32)
+        /// A stream of ours to the peer stands, the first or one in place of another.
+        case opened(UInt32, GossipVersion)
+        /// The peer has replaced its stream to us.
+        case renewed(UInt32)
+        /// The round trip to the peer, as its connection has it.
+        case measured(UInt32, Duration)
         /// A whole RPC, without its length.
         case received(UInt32, Bytes)
         /// A length prefix or an RPC that cannot be.
@@ -72,15 +78,18 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
 
     /// A message that a part of the mesh is to get later.
     struct HeldBack {
-        var due: Instant
-        var key: MessageKey
         var field: Bytes
         var peers: [GossipPeer]
     }
 
+    /// The end of the wait of one of these peers.
+    struct Release {
+        var key: MessageKey
+        var peer: GossipPeer
+    }
+
     /// A message that a mesh peer has and we do not.
     struct Hint {
-        var due: Instant
         var key: MessageKey
         var id: Bytes
     }
@@ -116,8 +125,9 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
     var validating: [MessageKey: Int] = [:]
     var nextGeneration: UInt32 = 0
 
-    var heldBack = Deque<HeldBack>()
-    var hints = Deque<Hint>()
+    var heldBack: [MessageKey: HeldBack] = [:]
+    var releases = DueQueue<Release>()
+    var hints = DueQueue<Hint>()
     var hintPeers: [MessageKey: [GossipPeer]] = [:]
     var asked: [MessageKey: Instant] = [:]
     var promises: [MessageKey: [(peer: GossipPeer, until: Instant)]] = [:]
@@ -166,8 +176,8 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
 
     package var deadline: Instant? {
         var next = nextHeartbeat
-        if let first = heldBack.first { next = min(next, first.due) }
-        if let first = hints.first { next = min(next, first.due) }
+        if let due = releases.deadline { next = min(next, due) }
+        if let due = hints.deadline { next = min(next, due) }
         return next
     }
 
@@ -175,6 +185,11 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         switch consume input {
         case .connected(let number, let id, let traits): connect(number, id, traits, at: now)
         case .disconnected(let number): disconnect(number, at: now)
+        case .opened(let number, let version): opened(number, version, at: now)
+        case .renewed(let number):
+            peer(number)?.isRenewed = true
+            peer(number)?.saidExtensions = false
+        case .measured(let number, let roundTrip): peer(number)?.roundTrip = roundTrip
         case .received(let number, let rpc):
             if let peer = peer(number) { receive(rpc, from: peer, at: now) }
         case .misframed(let number):
@@ -195,14 +210,8 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
     }
 
     private mutating func tick(at now: Instant) {
-        while let first = heldBack.first, first.due <= now {
-            heldBack.popFirst()
-            release(first)
-        }
-        while let first = hints.first, first.due <= now {
-            hints.popFirst()
-            ask(first, at: now)
-        }
+        while let due = releases.next(at: now) { release(due) }
+        while let due = hints.next(at: now) { ask(due, at: now) }
         guard now >= nextHeartbeat else { return }
         heartbeat(at: now)
         nextHeartbeat = nextHeartbeat + parameters.heartbeat
@@ -225,17 +234,32 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         noteColocation(peer)
         if let kept = retained.removeValue(forKey: id) { peer.score = kept.score }
         if let rate = parameters.peerRate { peer.bucket = TokenBucket(rate, at: now) }
-        if peer.version >= .v13 { peer.outbox.greet(GossipEncoding.extensions) }
         for topic in joinedTopics { peer.outbox.subscribe(topic.serial, topic.subscription) }
         wake(peer)
     }
 
-    /// Another stream speaks a newer or older version.
-    package mutating func setVersion(_ version: GossipVersion, of number: UInt32) {
+    /// Whether the peer with this number was connected.
+    package func knows(_ number: UInt32) -> Bool { peer(number) != nil }
+
+    private mutating func opened(_ number: UInt32, _ version: GossipVersion, at now: Instant) {
         guard let peer = peer(number) else { return }
         if !peer.speaksGossip { floodPeers -= 1 }
         peer.version = version
         if !peer.speaksGossip { floodPeers += 1 }
+        // Said again only to those who understand it: others count how often they hear it.
+        if peer.version >= .v13, !peer.hasStream || peer.asks { peer.outbox.greet(GossipEncoding.extensions) }
+        if peer.hasStream { introduce(peer, at: now) }
+        peer.hasStream = true
+    }
+
+    /// Says everything that a peer has to know of us again, and what it may have missed.
+    mutating func introduce(_ peer: GossipPeer, at now: Instant) {
+        for topic in joinedTopics {
+            peer.outbox.subscribe(topic.serial, topic.subscription)
+            if topic.isInMesh(peer) { peer.outbox.graft(topic.serial, topic.graft) }
+            if topic.isSubscribed(peer), hearsGossip(peer, at: now) { tell(cache.gossip(of: topic.serial), of: topic, to: [peer]) }
+        }
+        wake(peer)
     }
 
     private mutating func disconnect(_ number: UInt32, at now: Instant) {
@@ -290,16 +314,6 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         }
         peer.isAwake = false
         return []
-    }
-
-    /// A new stream to the peer begins: it hears everything from the beginning.
-    package mutating func restart(_ number: UInt32) {
-        guard let peer = peer(number) else { return }
-        if peer.version >= .v13 { peer.outbox.greet(GossipEncoding.extensions) }
-        for topic in joinedTopics { peer.outbox.subscribe(topic.serial, topic.subscription) }
-        for topic in joinedTopics where topic.isInMesh(peer) { peer.outbox.graft(topic.serial, topic.graft) }
-        peer.isAwake = false
-        wake(peer)
     }
 
     /// Messages of the peer that wait for their validation.

@@ -61,15 +61,16 @@ public struct GossipParameters: Sendable {
     /// Heartbeats for which they hold.
     public var doNotWantLifetime = 3
 
-    /// Messages of at least this many bytes are sent to a part of the mesh at once; the rest gets them when it has not heard of them by other ways
-    /// after `holdBack`. Nil to send to all at once.
+    /// Messages of at least this many bytes are sent at once to a part of those mesh peers who ask for what they hear of; the rest of these gets
+    /// them after a wait that follows the round trip, unless it asked or got them elsewhere. Nil to send to all at once, and not to ask.
     public var holdBackSize: Int? = 8 << 10
     /// To how many peers at once by those who have it from its author, and by the others as long as nobody else of their mesh has it; a fraction is
     /// a chance.
     public var eagerPeersFirst = 8
     public var eagerPeers = 1.75
-    /// How long the rest waits: longer than it takes to hear of a message, ask for it and say that it is here, over a link of 50 ms.
-    public var holdBack = Duration.milliseconds(260)
+    /// The longest such wait, and what is taken for the round trip until one is measured. The wait is two and a half round trips and 10 ms.
+    public var holdBackLimit = Duration.milliseconds(500)
+    public var assumedRoundTrip = Duration.milliseconds(100)
     /// How long after a peer announced a large message it is asked for it, if it has not come.
     public var announcedPatience = Duration.milliseconds(5)
 

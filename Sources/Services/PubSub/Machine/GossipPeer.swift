@@ -48,6 +48,10 @@ final class GossipPeer {
     var foreignTopics = 0
 
     var outbox = Outbox()
+    /// A stream of ours to it stands, or stood.
+    var hasStream = false
+    /// It has begun a new stream since the last heartbeat.
+    var isRenewed = false
     /// The shell was told that something waits, and has not come to the end of it.
     var isAwake = false
 
@@ -67,6 +71,10 @@ final class GossipPeer {
     /// Its messages that are being validated.
     var pending = 0
     var saidExtensions = false
+    /// It asks for large messages that it hears of; see `GossipMachine+Large`.
+    var asks = false
+    /// As far as it is known.
+    var roundTrip: Duration?
 
     init(_ number: UInt32, _ id: PeerID, _ traits: GossipTraits, isDirect: Bool) {
         self.number = number

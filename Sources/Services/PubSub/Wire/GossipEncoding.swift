@@ -69,6 +69,15 @@ enum GossipEncoding {
         return writer.finish()
     }
 
-    /// `extensions` without any.
-    static let extensions = Bytes([6 << 3 | 2, 0])
+    /// `extensions` with the one that we have: `ControlExtensions { bool asks = 58412961; }`.
+    static let extensions: Bytes = {
+        var inner = ProtobufWriter(capacity: 8)
+        inner.write(asksExtension, bool: true)
+        var writer = ProtobufWriter(capacity: 16)
+        writer.write(6, inner.finish())
+        return writer.finish()
+    }()
+
+    /// An experimental extension: the peer asks for large messages that it hears of, and holds them back from others who do.
+    static let asksExtension = 58_412_961
 }
