@@ -313,6 +313,26 @@ struct GossipMachineTests {
         #expect(bench.delivered() == 1)
     }
 
+    /// Whoever asks while the message is being validated gets it as soon as that is done.
+    @Test func askingEarlyIsRemembered() throws {
+        var parameters = GossipParameters()
+        parameters.eagerPeers = 0
+        var bench = try crowd(parameters)
+        bench.tell(.validated("t", true))
+        let large = try bench.message(100, "t", size: 16_000)
+        bench.send(0) { $0.raw(large.field) }
+        for _ in 0..<2 { bench.control(3, [GossipEncoding.want([large.standardID])]) }
+        var found = try got(&bench)
+        #expect(found.isEmpty)
+        for output in bench.outputs { if case .validate(let ticket, _, _) = output { bench.tell(.verdict(ticket, .accept)) } }
+        found = try got(&bench)
+        #expect(found == [3])
+        #expect(bench.machine.askedEarly.isEmpty)
+        bench.wait(.milliseconds(300))
+        found = try got(&bench)
+        #expect(found == [1, 2, 4, 5])
+    }
+
     @Test func whatIsDueComesInOrder() {
         var queue = DueQueue<Int>()
         var random = GossipRandom(seed: 3)
@@ -327,6 +347,58 @@ struct GossipMachineTests {
         #expect(count == 1000 && queue.count == 0)
         queue.insert(1, due: Instant(nanoseconds: 10))
         #expect(queue.next(at: Instant(nanoseconds: 9)) == nil)
+    }
+
+    /// What was published before anybody was there to hear it.
+    @Test func latecomersAreToldOfWhatWasPublished() throws {
+        var bench = try Bench()
+        let message = try bench.message(255, "t")
+        let count = bench.machine.publish(PubSubMessage(message: message, topic: "t", receivedFrom: bench.local), at: bench.now)
+        #expect(count == 0)
+        try bench.populate(0..<1, "t")
+        bench.beat()
+        #expect(try bench.taken(0).flatMap(\.haves).flatMap(\.ids) == [message.standardID])
+        bench.control(0, [GossipEncoding.want([message.standardID])])
+        #expect(try bench.taken(0).flatMap(\.messages).count == 1)
+        // The topic is forgotten with its time.
+        bench.tell(.disconnected(0))
+        bench.beat(70)
+        #expect(bench.machine.topics.isEmpty && bench.machine.fanoutTopics.isEmpty)
+    }
+
+    @Test func validatorsThatAreGoneLeaveNoTopics() throws {
+        var bench = try Bench()
+        bench.tell(.validated("t", true))
+        #expect(bench.machine.topics.count == 1)
+        bench.tell(.validated("t", false))
+        bench.tell(.validated("u", false))
+        #expect(bench.machine.topics.isEmpty)
+    }
+
+    /// A message that we have no room for was sent all the same: the peer kept its promise.
+    @Test func promisesAreKeptByMessagesThatAreDropped() throws {
+        var parameters = GossipParameters()
+        parameters.peerRate = RateLimit(perSecond: 0, burst: 0)
+        var bench = try Bench(parameters)
+        bench.tell(.joined("t", TopicConfiguration()))
+        try bench.populate(0..<1, "t")
+        let message = try bench.message(100, "t")
+        bench.control(0, [have(message)])
+        bench.send(0) { $0.raw(message.field) }
+        bench.beat(5)
+        #expect(bench.machine.counters.throttled == 1 && bench.machine.counters.brokenPromises == 0)
+    }
+
+    @Test func whatIsDroppedIsCounted() throws {
+        var bench = try Bench()
+        bench.tell(.joined("t", TopicConfiguration()))
+        try bench.populate(0..<2, "t")
+        for _ in 0..<(PubSubLimits.queuedMessages + 100) {
+            let message = try bench.message(100, "t")
+            bench.send(0) { $0.raw(message.field) }
+        }
+        bench.beat()
+        #expect(bench.machine.counters.droppedMessages == 100)
     }
 
     @Test func directPeersStandOutside() throws {

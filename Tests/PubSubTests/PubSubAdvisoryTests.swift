@@ -77,6 +77,42 @@ struct PubSubAdvisoryTests {
         #expect(bench.machine.topics.isEmpty && bench.machine.topicsBySerial.isEmpty && bench.machine.foreignTopics == 0)
     }
 
+    /// Several control messages in one RPC do not make more of it.
+    @Test func controlsAreCountedOverTheWholeRPC() throws {
+        var bench = try Bench()
+        bench.tell(.joined("t", TopicConfiguration()))
+        try bench.populate(0..<1, "t")
+        bench.outputs = []
+        bench.send(0) { writer in
+            for _ in 0..<40 { writer.message(3) { for _ in 0..<100 { $0.raw(GossipEncoding.graft("other")) } } }
+        }
+        #expect(bench.machine.counters.receivedGrafts == UInt64(PubSubLimits.controlsPerRPC))
+        #expect(bench.offences == 1)
+    }
+
+    /// One RPC of rubbish is worth no more of our time than it takes to see that it is rubbish.
+    @Test(arguments: [true, false]) func anRPCOfUnreadableMessagesIsNotReadToTheEnd(_ isScored: Bool) throws {
+        var parameters = GossipParameters()
+        if !isScored { parameters.score = nil }
+        var bench = try Bench(parameters)
+        bench.tell(.joined("t", TopicConfiguration()))
+        try bench.populate(0..<1, "t")
+        bench.outputs = []
+        bench.send(0) { writer in for _ in 0..<10_000 { writer.raw([0x12, 1, 0xff]) } }
+        #expect(bench.offences <= PubSubLimits.unreadablePerRPC + 1 && bench.offences > 1)
+    }
+
+    @Test func anRPCOfUnlawfulMessagesIsNotReadToTheEnd() throws {
+        var bench = try Bench(policy: .strictSign)
+        bench.tell(.joined("t", TopicConfiguration()))
+        try bench.populate(0..<1, "t")
+        let message = try bench.message(50, "t")
+        bench.outputs = []
+        bench.send(0) { writer in for _ in 0..<1000 { writer.raw(message.field) } }
+        #expect(bench.offences < 10)
+        #expect(bench.machine.counters.rejected < 10)
+    }
+
     @Test func topicNamesAreBounded() throws {
         var bench = try Bench()
         try bench.connect(0)

@@ -160,6 +160,25 @@ struct PubSubStreamTests {
         }
     }
 
+    /// A peer that has opened two streams may go on with either.
+    @Test func bothOfTwoStreamsAreRead() throws {
+        let world = World(seed: 25)
+        try world.run {
+            let (node, other, script) = try await pair(world)
+            let topic = try await node.topics.join("t")
+            let connection = try await other.connect(node.dialable)
+            let older = try await script.say([], on: connection)
+            _ = try await script.say([GossipEncoding.subscription("u", true)], on: connection)
+            try await node.until { try node.topics.peers(of: "u").count == 1 }
+            var writer = ByteWriter()
+            writer.write(UInt8(subscription.count))
+            writer.write(subscription)
+            try await older.write(writer.finish())
+            try await node.until { topic.peers.count == 1 }
+            for node in [node, other] { await node.close() }
+        }
+    }
+
     /// Who resets every stream is left alone after some time.
     @Test func resettingEveryStreamComesToAnEnd() throws {
         let world = World(seed: 24)

@@ -159,6 +159,8 @@ struct Bench: ~Copyable {
         }
     }
 
+    var offences: Int { outputs.reduce(0) { if case .offence = $1 { $0 + 1 } else { $0 } } }
+
     func delivered() -> Int { outputs.reduce(0) { if case .deliver = $1 { $0 + 1 } else { $0 } } }
 }
 

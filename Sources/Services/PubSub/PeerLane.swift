@@ -64,7 +64,7 @@ final class PeerLane: Sendable {
         wake()
     }
 
-    /// A new inbound stream takes the place of the one before.
+    /// A new inbound stream takes the place of an older one.
     func beginReading() -> Int {
         state.withLock { state in
             state.inbound += 1
@@ -72,6 +72,6 @@ final class PeerLane: Sendable {
         }
     }
 
-    /// Whether inbound stream `number` is the newest.
-    func isReading(_ number: Int) -> Bool { state.withLock { $0.inbound == number && !$0.isEnded } }
+    /// Whether inbound stream `number` is among the newest.
+    func isReading(_ number: Int) -> Bool { state.withLock { $0.inbound - number < PubSubLimits.readStreams && !$0.isEnded } }
 }

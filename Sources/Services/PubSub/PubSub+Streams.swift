@@ -3,7 +3,7 @@ import WaggleBase
 import WaggleFormats
 import WaggleNetwork
 
-/// The streams with peers: any number of inbound ones of which the newest counts, and one of our own to each peer for as long as it is connected.
+/// The streams with peers: some inbound ones of which the newest count, and one of our own to each peer for as long as it is connected.
 extension PubSub {
     // MARK: Reading
 
@@ -15,7 +15,7 @@ extension PubSub {
         var frames = FrameReader(limit: PubSubLimits.rpc)
         var batch: ContiguousArray<Bytes> = []
         while let piece = try await stream.read() {
-            // A newer stream has taken over.
+            // Newer streams have taken over.
             guard lane.isReading(reading) else { return stream.reset(StreamResetCode.supplanted) }
             frames.feed(piece)
             do throws(FrameError) {

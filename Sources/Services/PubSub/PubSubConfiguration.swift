@@ -32,7 +32,7 @@ public struct Validator: Sendable {
     /// Decides at once. It runs on the connection's loop: a few microseconds at most.
     public static func sync(_ body: @escaping @Sendable (PubSubMessage) -> Validation) -> Validator { Validator(kind: .sync(body)) }
 
-    /// Decides in its own time, 30 s at most. When more than `limit` messages wait for it, further ones are dropped, and may come again.
+    /// Decides in its own time, 30 s at most. When more than `limit` messages wait for it, further ones are dropped.
     public static func async(limit: Int = 256, _ body: @escaping @Sendable (PubSubMessage) async -> Validation) -> Validator {
         Validator(kind: .async(body, limit: max(1, limit)))
     }

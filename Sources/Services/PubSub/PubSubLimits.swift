@@ -16,6 +16,8 @@ public enum PubSubLimits {
     public static let subscriptionsPerRPC = 2048
     /// GRAFTs, PRUNEs, IHAVEs, IWANTs and IDONTWANTs read from one RPC, each; the rest is ignored and counts as misbehaviour.
     public static let controlsPerRPC = 1024
+    /// Messages of one RPC that cannot be read, after which the rest is not looked at.
+    static let unreadablePerRPC = 16
     /// Longest message id taken from a remote, in bytes.
     static let messageID = 256
     /// Ids of one IWANT that are looked up.
@@ -63,8 +65,9 @@ public enum PubSubLimits {
     static let exchangedPeers = 16
     /// Connections begun because of peer exchange at once.
     static let exchangeDials = 8
-    /// Inbound streams of one peer; the newest counts.
+    /// Inbound streams of one peer, and how many of the newest are read: a peer that opened two at the same moment may go on with either.
     static let streamsPerPeer = 4
+    static let readStreams = 2
     /// Times in a row that an outbound stream is opened again while the peer stays connected, and the pause before the first; each further one is
     /// twice as long: six seconds in all.
     static let reopenings = 6

@@ -4,18 +4,21 @@ import WaggleNetwork
 
 extension GossipMachine {
     /// How much of each kind one RPC has brought.
-    private struct Tally {
+    struct Tally {
+        var subscriptions = 0
         var haves = 0
         var wants = 0
         var wantedIDs = 0
         var grafts = 0
         var prunes = 0
         var doNotWants = 0
+        var unreadable = 0
         var isBlamed = false
     }
 
-    mutating func control(_ message: consuming ProtobufReader, _ rpc: Bytes, from peer: GossipPeer, at now: Instant) throws(ProtobufError) {
-        var tally = Tally()
+    mutating func control(
+        _ message: consuming ProtobufReader, _ rpc: Bytes, _ tally: inout Tally, from peer: GossipPeer, at now: Instant
+    ) throws(ProtobufError) {
         var wanted: [Bytes] = []
         while let field = try message.next() {
             let isWithin: Bool
@@ -129,7 +132,14 @@ extension GossipMachine {
             looked += 1
             guard looked <= PubSubLimits.wantsPerRPC else { return }
             let key = hasher.key(rpc[try field.range()])
-            guard let entry = cache[key], cache.countSending(key, to: peer.number) <= parameters.retransmissions else { continue }
+            guard let entry = cache[key] else {
+                // It goes out when it has been validated.
+                if validating[key] != nil, peer.asks, askedEarly[key]?.contains(where: { $0 === peer }) != true {
+                    askedEarly[key, default: []].append(peer)
+                }
+                continue
+            }
+            guard cache.countSending(key, to: peer.number) <= parameters.retransmissions else { continue }
             // Asking takes back what it said it does not want, and it needs no second copy from what is held back.
             peer.allow(key)
             peer.outbox.forward(Outbox.Item(key: key, field: entry.message.field))

@@ -13,6 +13,7 @@ extension GossipMachine {
             // Once a heartbeat at most, however often it begins anew.
             if peer.isRenewed { introduce(peer, at: now) }
             peer.isRenewed = false
+            counters.droppedMessages += UInt64(peer.outbox.takeDropped())
             peer.haves = 0
             peer.asked = 0
             peer.doNotWants = 0
@@ -203,6 +204,8 @@ extension GossipMachine {
             topic.publishedAt = nil
             return forgetIfUnused(topic)
         }
+        // All got it who were there; those who came since have to be told.
+        if parameters.floodPublish { return gossip(topic, besides: [], at: now) }
         topic.fanout.removeAll { score(of: $0, at: now) < publishThreshold }
         if topic.fanout.count < parameters.degree {
             let members = topic.fanout

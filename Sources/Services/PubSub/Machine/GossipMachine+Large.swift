@@ -12,7 +12,7 @@ extension GossipMachine {
         var isKnown = false
         for peer in targets {
             if peer.isUnwanted(item.key) { isKnown = true }
-            if !peer.asks {
+            if !peer.asks || askedEarly[item.key]?.contains(where: { $0 === peer }) == true {
                 send(item, to: peer)
                 sent += 1
             } else if !peer.isUnwanted(item.key) {

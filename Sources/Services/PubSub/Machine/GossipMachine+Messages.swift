@@ -22,6 +22,8 @@ extension GossipMachine {
         guard hasRoom(for: message, topic, from: peer, at: now) else {
             counters.throttled += 1
             topic.counters.throttled += 1
+            // It was sent all the same.
+            keepPromises(key)
             return
         }
         _ = seen.insert(key, at: now)
@@ -127,6 +129,7 @@ extension GossipMachine {
         pendingBytes -= entry.message.message.field.count
         entry.sender.pending -= 1
         validating[entry.key] = nil
+        defer { askedEarly[entry.key] = nil }
         switch verdict {
         case .accept:
             accept(entry.key, entry.id, entry.message, entry.topic, from: entry.sender, others: entry.others, at: now)
@@ -259,15 +262,16 @@ extension GossipMachine {
 
     private mutating func publishTargets(_ topic: GossipTopic, at now: Instant) -> [GossipPeer] {
         if parameters.router == .floodsub { return topic.peers }
+        if !topic.isJoined {
+            // Remembered, so that gossip tells of it whoever comes into the topic meanwhile.
+            if topic.publishedAt == nil { fanoutTopics.append(topic) }
+            topic.publishedAt = now
+        }
         if parameters.floodPublish {
             return topic.peers.filter { $0.isDirect || score(of: $0, at: now) >= publishThreshold }
         }
         var targets = topic.peers.filter { $0.isDirect || !$0.speaksGossip && score(of: $0, at: now) >= publishThreshold }
         if topic.isJoined, !topic.mesh.isEmpty { return targets + topic.mesh }
-        if !topic.isJoined {
-            if topic.publishedAt == nil { fanoutTopics.append(topic) }
-            topic.publishedAt = now
-        }
         if topic.fanout.isEmpty || topic.isJoined {
             topic.fanout = Array(
                 topic.peers.filter { $0.speaksGossip && !$0.isDirect && score(of: $0, at: now) >= publishThreshold }

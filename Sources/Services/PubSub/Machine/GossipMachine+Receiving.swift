@@ -7,32 +7,36 @@ extension GossipMachine {
     mutating func receive(_ rpc: Bytes, from peer: GossipPeer, at now: Instant) {
         counters.receivedRPCs += 1
         counters.receivedBytes += UInt64(rpc.count)
-        guard peer.isDirect || score(of: peer, at: now) >= graylistThreshold else {
+        guard isHeard(peer, at: now) else {
             counters.graylisted += 1
             return
         }
-        var subscriptions = 0
+        var tally = Tally()
         var reader = ProtobufReader(rpc.span)
         do throws(ProtobufError) {
             while let field = try reader.next() {
                 switch field.number {
                 case 1:
-                    subscriptions += 1
-                    guard subscriptions <= PubSubLimits.subscriptionsPerRPC else {
-                        if subscriptions == PubSubLimits.subscriptionsPerRPC + 1 { blame(peer, .flood) }
+                    tally.subscriptions += 1
+                    guard tally.subscriptions <= PubSubLimits.subscriptionsPerRPC else {
+                        if !tally.isBlamed { blame(peer, .flood) }
+                        tally.isBlamed = true
                         continue
                     }
                     try subscription(try field.message(), rpc, from: peer, at: now)
                 case 2:
+                    // What one RPC brings may be enough to hear no more of it.
+                    guard isHeard(peer, at: now), tally.unreadable <= PubSubLimits.unreadablePerRPC else { return }
                     let range = try field.range()
                     do throws(ProtobufError) {
                         publish(try GossipMessage(rpc, range), from: peer, at: now)
                     } catch {
                         // One message that cannot be read says nothing of the next, but it is the sender's fault.
                         counters.malformed += 1
+                        tally.unreadable += 1
                         blame(peer, .malformed)
                     }
-                case 3: try control(try field.message(), rpc, from: peer, at: now)
+                case 3: try control(try field.message(), rpc, &tally, from: peer, at: now)
                 default: break
                 }
             }
@@ -41,6 +45,8 @@ extension GossipMachine {
             blame(peer, .malformed)
         }
     }
+
+    private func isHeard(_ peer: GossipPeer, at now: Instant) -> Bool { peer.isDirect || score(of: peer, at: now) >= graylistThreshold }
 
     private mutating func subscription(_ message: consuming ProtobufReader, _ rpc: Bytes, from peer: GossipPeer, at now: Instant) throws(ProtobufError) {
         var isSubscribed = false

@@ -130,6 +130,8 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
     var hints = DueQueue<Hint>()
     var hintPeers: [MessageKey: [GossipPeer]] = [:]
     var asked: [MessageKey: Instant] = [:]
+    /// Peers that have asked for a message that is being validated.
+    var askedEarly: [MessageKey: [GossipPeer]] = [:]
     var promises: [MessageKey: [(peer: GossipPeer, until: Instant)]] = [:]
     var promiseCount = 0
     /// Mesh deliveries that count twice at most: who brought a message within its window.
@@ -197,7 +199,13 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         case .joined(let name, let configuration): join(name, configuration, at: now)
         case .left(let name): leave(name, at: now)
         case .validated(let name, let isValidated):
-            if let name { topic(name).hasValidator = isValidated } else { validatesAll = isValidated }
+            guard let name else {
+                validatesAll = isValidated
+                return
+            }
+            let topic = topic(name)
+            topic.hasValidator = isValidated
+            forgetIfUnused(topic)
         case .verdict(let ticket, let verdict): settle(ticket, verdict, at: now)
         case .forged(let ticket): settle(ticket, .reject, isForged: true, at: now)
         case .judged(let id, let value):
@@ -265,6 +273,7 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
     private mutating func disconnect(_ number: UInt32, at now: Instant) {
         guard let peer = peer(number) else { return }
         peer.isConnected = false
+        counters.droppedMessages += UInt64(peer.outbox.takeDropped())
         peers[Int(number)] = nil
         connected[peer.id] = nil
         if !peer.speaksGossip { floodPeers -= 1 }
@@ -301,12 +310,10 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
     /// The pieces of the next RPC for the peer, length first; none when nothing waits, and then `wake` tells of the next.
     package mutating func take(for number: UInt32) -> [Bytes] {
         guard let peer = peer(number) else { return [] }
-        let dropped = peer.outbox.dropped
         while !peer.outbox.isEmpty {
             let (pieces, messages, cancelled) = peer.outbox.take { peer.isUnwanted($0) }
             counters.cancelledMessages += UInt64(cancelled)
             counters.sentMessages += UInt64(messages)
-            counters.droppedMessages += UInt64(peer.outbox.dropped - dropped)
             if !pieces.isEmpty {
                 counters.sentRPCs += 1
                 return pieces

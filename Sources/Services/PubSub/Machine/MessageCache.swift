@@ -12,15 +12,15 @@ struct MessageCache: ~Copyable {
     }
 
     private var entries: [MessageKey: Entry] = [:]
-    /// The newest window first.
-    private var windows: [[MessageKey]]
+    /// By topic, the newest window first.
+    private var windows: [[Int: [MessageKey]]]
     private var order = Deque<MessageKey>()
     private(set) var bytes = 0
     private let gossiped: Int
 
     /// - Parameters: how many heartbeats messages are kept, and of how many gossip tells.
     init(length: Int, gossip: Int) {
-        windows = Array(repeating: [], count: max(length, 1))
+        windows = Array(repeating: [:], count: max(length, 1))
         gossiped = min(max(gossip, 0), max(length, 1))
     }
 
@@ -36,7 +36,7 @@ struct MessageCache: ~Copyable {
         }
         entries[key] = Entry(message: message, topic: topic, id: id)
         bytes += weight
-        windows[0].append(key)
+        windows[0][topic, default: []].append(key)
         order.append(key)
     }
 
@@ -62,8 +62,8 @@ struct MessageCache: ~Copyable {
     func gossip(of topic: Int) -> [(key: MessageKey, entry: Entry)] {
         var found: [(MessageKey, Entry)] = []
         for window in windows.prefix(gossiped) {
-            for key in window {
-                if let entry = entries[key], entry.topic == topic { found.append((key, entry)) }
+            for key in window[topic] ?? [] {
+                if let entry = entries[key] { found.append((key, entry)) }
             }
         }
         return found
@@ -71,8 +71,10 @@ struct MessageCache: ~Copyable {
 
     /// A heartbeat passed: the oldest window goes.
     mutating func shift() {
-        for key in windows.removeLast() { drop(key) }
-        windows.insert([], at: 0)
+        for keys in windows.removeLast().values {
+            for key in keys { drop(key) }
+        }
+        windows.insert([:], at: 0)
         while let first = order.first, entries[first] == nil { order.popFirst() }
     }
 }

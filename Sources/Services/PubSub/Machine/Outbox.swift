@@ -31,9 +31,8 @@ struct Outbox {
     private var gossip: [Bytes] = []
     private(set) var ownBytes = 0
     private(set) var forwardedBytes = 0
-    /// Messages that were dropped for lack of room, and gossip.
+    /// Messages that were dropped for lack of room since they were last counted.
     private(set) var dropped = 0
-    private(set) var droppedGossip = 0
 
     var isEmpty: Bool {
         greeting == nil && subscriptions.isEmpty && controls.isEmpty && own.isEmpty && forwarded.isEmpty && gossip.isEmpty
@@ -86,7 +85,6 @@ struct Outbox {
     mutating func tell(_ field: Bytes) {
         if gossip.count >= PubSubLimits.queuedGossip {
             gossip.removeFirst()
-            droppedGossip += 1
         }
         gossip.append(field)
     }
@@ -110,10 +108,7 @@ struct Outbox {
 
     /// A message of somebody else's.
     mutating func forward(_ item: Item) {
-        if !hasRoom(item) {
-            droppedGossip += gossip.count
-            gossip = []
-        }
+        if !hasRoom(item) { gossip = [] }
         while !hasRoom(item), forwarded.popFirst().map({ forwardedBytes -= $0.field.count }) != nil { dropped += 1 }
         guard hasRoom(item) else {
             dropped += 1
@@ -121,6 +116,11 @@ struct Outbox {
         }
         forwarded.append(item)
         forwardedBytes += item.field.count
+    }
+
+    mutating func takeDropped() -> Int {
+        defer { dropped = 0 }
+        return dropped
     }
 
     private func hasRoom(_ item: Item) -> Bool {

@@ -27,8 +27,8 @@ struct SeenTable {
 
     /// - Parameter isRefreshed: whether a duplicate starts the lifetime anew.
     init(limit: Int, lifetime: Duration, isRefreshed: Bool) {
-        slots = ContiguousArray(repeating: Slot(), count: 64)
-        mask = 63
+        slots = ContiguousArray(repeating: Slot(), count: SeenTable.smallest)
+        mask = SeenTable.smallest - 1
         self.limit = limit
         self.lifetime = UInt64(max(lifetime.wholeNanoseconds, 1))
         self.isRefreshed = isRefreshed
@@ -42,6 +42,9 @@ struct SeenTable {
         }
         return nil
     }
+
+    /// Slots in memory.
+    var capacity: Int { slots.count }
 
     func contains(_ key: MessageKey) -> Bool { find(key) != nil }
 
@@ -58,7 +61,7 @@ struct SeenTable {
             return false
         }
         if count >= limit, let oldest = order.popFirst() { remove(oldest) }
-        if (count + 1) * 4 > slots.count * 3 { grow() }
+        if (count + 1) * 4 > slots.count * 3 { resize(to: slots.count * 2) }
         place(Slot(key: key, expiry: expiry))
         count += 1
         order.append(key)
@@ -90,22 +93,30 @@ struct SeenTable {
 
     /// Forgets what is too old.
     mutating func expire(at now: Instant) {
+        var moves = SeenTable.moves
         while let key = order.first {
             guard let index = find(key) else {
                 order.popFirst()
                 continue
             }
-            guard slots[index].expiry <= now.nanoseconds else {
-                guard isRefreshed, slots[index].expiry > now.nanoseconds &+ lifetime / 2 else { return }
-                // It was seen again: back to the end, once each time at most.
+            if slots[index].expiry > now.nanoseconds {
+                guard isRefreshed, slots[index].expiry > now.nanoseconds &+ lifetime / 2, moves > 0 else { break }
+                // It was seen again: back to the end.
+                moves -= 1
                 order.popFirst()
                 order.append(key)
-                return
+                continue
             }
             order.popFirst()
             remove(key)
         }
+        // A flood that is over leaves no large table behind.
+        if slots.count > SeenTable.smallest, count * 8 < slots.count { resize(to: max(SeenTable.smallest, slots.count / 4)) }
     }
+
+    /// Entries that are put back at once, so that a table of entries that were all seen again takes no long look.
+    private static let moves = 4096
+    private static let smallest = 64
 
     private mutating func place(_ slot: Slot) {
         var index = Int(truncatingIfNeeded: slot.key.low) & mask
@@ -113,9 +124,9 @@ struct SeenTable {
         slots[index] = slot
     }
 
-    private mutating func grow() {
+    private mutating func resize(to count: Int) {
         let old = slots
-        slots = ContiguousArray(repeating: Slot(), count: old.count * 2)
+        slots = ContiguousArray(repeating: Slot(), count: count)
         mask = slots.count - 1
         for slot in old where slot.expiry != 0 { place(slot) }
     }
