@@ -1,6 +1,7 @@
 import Testing
 import WaggleBase
-import WaggleCryptography
+
+@testable import WaggleCryptography
 
 @Suite struct SignatureVectorTests {
     struct Group: Decodable {
@@ -157,6 +158,28 @@ import WaggleCryptography
         }
         #expect(RSA.PrivateKey.generate(bits: 1024) == nil)
         #expect(RSA.PrivateKey.generate(bits: 8193) == nil)
+    }
+
+    /// Implementations made for blockchains, js-libp2p's and rust-libp2p's among them, accept the smaller of two values of s only.
+    @Test func secp256k1SignaturesAreNormal() throws {
+        let key = try #require(ECDSA.PrivateKey(.secp256k1, scalar: Bytes(pseudorandom: 32, seed: 4)))
+        let half = try #require(Bytes(hex: "7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0")).array
+        for number in 0..<64 {
+            let message = Bytes(utf8: "message \(number)")
+            let signed = key.sign(message.span)
+            let signature = try #require(signed)
+            let isValid = key.publicKey.verify(signature.span, of: message.span)
+            #expect(isValid)
+            let s = Array(signature.array.dropFirst(6 + Int(signature[3])))
+            #expect(s.count < 32 || (s.count == 32 && !half.lexicographicallyPrecedes(s)))
+            #expect(ECDSA.withSmallS(signature) == signature)
+        }
+        // Large s is a valid signature for us, as for go-libp2p, and becomes small: one from Wycheproof, and its sibling.
+        let large = try #require(Bytes(hex: "30450220" + String(repeating: "0", count: 63) + "1022100fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140"))
+        #expect(ECDSA.withSmallS(large) == nil)
+        let three = try #require(Bytes(hex: "3026020101022100fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140"))
+        #expect(ECDSA.withSmallS(three) == [0x30, 6, 2, 1, 1, 2, 1, 1])
+        #expect(ECDSA.withSmallS([0x30, 1, 2]) == nil)
     }
 
     @Test func secp256k1ScalarRange() throws {

@@ -140,9 +140,40 @@ public enum ECDSA {
         /// The scalar, 32 bytes, big endian.
         public var scalar: SecureBytes { ECDSA.scalar(handle) }
 
-        /// A DER signature of `message`, with libcrypto's randomness.
+        /// A DER signature of `message`, with libcrypto's randomness; on secp256k1 with the smaller of the two values that s may have.
         public func sign(_ message: RawSpan) -> Bytes? {
-            message.withUnsafeBytes { handle.sign($0, digest: SignatureDigest.sha256) }
+            let signature = message.withUnsafeBytes { handle.sign($0, digest: SignatureDigest.sha256) }
+            return publicKey.curve == .secp256k1 ? signature.flatMap(ECDSA.withSmallS) : signature
+        }
+    }
+
+    /// The order of secp256k1.
+    nonisolated(unsafe) private static let order: OpaquePointer = {
+        let group = available(EC_GROUP_new_by_curve_name(NID_secp256k1), "secp256k1")
+        defer { EC_GROUP_free(group) }
+        return available(BN_dup(EC_GROUP_get0_order(group)), "a number")
+    }()
+
+    /// The same signature with s or its negative, whichever is smaller: js-libp2p and rust-libp2p accept no other.
+    static func withSmallS(_ signature: Bytes) -> Bytes? {
+        signature.withUnsafeBytes { der in
+            var cursor = der.octets
+            guard let pair = d2i_ECDSA_SIG(nil, &cursor, der.count) else { return nil }
+            defer { ECDSA_SIG_free(pair) }
+            let s = available(BN_new(), "a number")
+            guard BN_sub(s, order, ECDSA_SIG_get0_s(pair)) == 1, BN_cmp(s, ECDSA_SIG_get0_s(pair)) < 0 else {
+                BN_free(s)
+                return signature
+            }
+            // Takes both numbers over.
+            guard ECDSA_SIG_set0(pair, BN_dup(ECDSA_SIG_get0_r(pair)), s) == 1 else {
+                BN_free(s)
+                return nil
+            }
+            return Bytes(count: maximumSignatureLength) {
+                var cursor = $0.octets
+                return Int(max(0, i2d_ECDSA_SIG(pair, &cursor)))
+            }
         }
     }
 
