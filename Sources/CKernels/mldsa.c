@@ -123,20 +123,20 @@ INLINE void power2round(int32_t high[256], int32_t low[256], const int32_t p[256
 #define WIDE_GAMMA ((Q - 1) / 32)
 
 // The high part is p / (2 gamma2), rounded, where the last interval before q counts as 0 and its low part is one less. 2 gamma2 is a
-// multiple of 128, so the division starts with a shift by 7 (rounded up) and ends with a product; exact for all canonical p.
+// multiple of 128, so the division starts with a shift by 7 (rounded up) and ends with a product; exact for all canonical p. Whether it is the
+// last interval is a product too: of a comparison, however written, the compiler makes a branch where it has no vectors.
 INLINE void split_narrow(int32_t p, int32_t *high, int32_t *low) {
     int32_t upper = (((p + 127) >> 7) * 11275 + (1 << 23)) >> 24;
-    upper &= ~((43 - upper) >> 31);
-    int32_t lower = p - upper * 2 * NARROW_GAMMA;
-    *high = upper;
-    *low = lower - ((((Q - 1) / 2 - lower) >> 31) & Q);
+    int32_t is_last = upper * 745 >> 15; // upper / 44, for 0 to 44
+    *high = upper - 44 * is_last;
+    *low = p - upper * 2 * NARROW_GAMMA - is_last;
 }
 
 INLINE void split_wide(int32_t p, int32_t *high, int32_t *low) {
-    int32_t upper = ((((p + 127) >> 7) * 1025 + (1 << 21)) >> 22) & 15;
-    int32_t lower = p - upper * 2 * WIDE_GAMMA;
-    *high = upper;
-    *low = lower - ((((Q - 1) / 2 - lower) >> 31) & Q);
+    int32_t upper = (((p + 127) >> 7) * 1025 + (1 << 21)) >> 22;
+    int32_t is_last = upper >> 4; // upper / 16, for 0 to 16
+    *high = upper & 15;
+    *low = p - upper * 2 * WIDE_GAMMA - is_last;
 }
 
 INLINE void decompose(int32_t high[256], int32_t low[256], const int32_t p[256], bool narrow) {
