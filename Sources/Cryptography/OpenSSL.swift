@@ -1,3 +1,4 @@
+import CKernels
 import COpenSSL
 
 /// What libcrypto gives for an allocation or a fetch; nil there means that memory has run out or the library is broken, which no
@@ -32,4 +33,15 @@ func wipe<T: BitwiseCopyable>(_ value: inout T) {
 }
 
 /// Overwrites memory that held a secret.
-func wipe(_ memory: UnsafeMutableRawBufferPointer) { OPENSSL_cleanse(memory.baseAddress, memory.count) }
+package func wipe(_ memory: UnsafeMutableRawBufferPointer) { OPENSSL_cleanse(memory.baseAddress, memory.count) }
+
+/// Runs an operation on secrets, then overwrites the stack that it used, where copies of them are left by whoever returned.
+@inline(__always)
+func wipingStack<R>(_ operation: () -> R) -> R {
+    defer { ck_wipe_stack() }
+    return onFrameBelow(operation)
+}
+
+/// Has the operation's own variables lie below the caller's.
+@inline(never)
+private func onFrameBelow<R>(_ operation: () -> R) -> R { operation() }

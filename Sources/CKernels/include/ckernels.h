@@ -9,7 +9,7 @@
 // The processor features that kernels are chosen by, best last. A level includes those below it.
 enum ck_level {
     CK_PORTABLE = 0, // plain C
-    CK_AVX2 = 1,     // AVX2 and BMI2
+    CK_AVX2 = 1,     // AVX2, BMI, BMI2 and POPCNT
     CK_AVX512 = 2,   // AVX-512 F, VL, BW and DQ
 };
 
@@ -89,3 +89,8 @@ void ck_blake2s(uint8_t *digest, size_t digest_length, const uint8_t *data, size
 
 // BLAKE3 in its plain mode, with output of any length.
 void ck_blake3(uint8_t *digest, size_t digest_length, const uint8_t *data, size_t length);
+
+// Overwrites the stack below its caller, where functions that have returned left what they worked on: local arrays and spilled registers.
+// The deepest of them, Keccak on eight states, takes a quarter of it.
+enum { CK_WIPED_STACK = 16384 };
+void ck_wipe_stack(void);

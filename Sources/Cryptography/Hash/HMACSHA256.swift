@@ -13,7 +13,9 @@ public struct HMACSHA256: Sendable {
         var block = InlineArray<8, UInt64>(repeating: 0)
         Swift.withUnsafeMutableBytes(of: &block) { block in
             if key.count > SHA256.blockLength {
-                SHA256.hash(key).withUnsafeBytes { block.copyMemory(from: $0) }
+                var hash = SHA256()
+                hash.update(key)
+                hash.finish(into: UnsafeMutableRawBufferPointer(rebasing: block[0..<SHA256.digestLength]))
             } else {
                 block.copyMemory(from: key)
             }
@@ -65,6 +67,7 @@ public struct HMACSHA256: Sendable {
     /// The tag of one message.
     public static func authenticate(_ message: RawSpan, key: RawSpan) -> Digest256 {
         var hmac = HMACSHA256(key: key)
+        defer { hmac.wipe() }
         hmac.update(message)
         return hmac.finish()
     }

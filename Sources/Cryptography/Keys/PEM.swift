@@ -1,4 +1,3 @@
-import COpenSSL
 import WaggleBase
 
 /// Keys in text (RFC 7468): base64 in lines of 64 characters between `-----BEGIN label-----` and `-----END label-----`.
@@ -17,12 +16,9 @@ public enum PEM {
     /// A file with one block.
     public static func encode(_ label: String, _ contents: SecureBytes) -> SecureBytes {
         let head = Array("-----BEGIN \(label)-----\n".utf8), foot = Array("-----END \(label)-----\n".utf8)
-        let length = (contents.count + 2) / 3 * 4
+        let text = SecretBase64.encode(contents)
+        let length = text.count
         let lines = (length + lineLength - 1) / lineLength
-        // EVP_EncodeBlock writes a zero behind the text.
-        let text = SecureBytes(count: length + 1) { output in
-            contents.withUnsafeBytes { _ = EVP_EncodeBlock(output.octets, $0.octets, Int32($0.count)) }
-        }
         return SecureBytes(count: head.count + length + lines + foot.count) { output in
             output.copyBytes(from: head)
             var next = head.count
@@ -88,22 +84,6 @@ public enum PEM {
                 next += line.count
             }
         }
-        return joined.withUnsafeBytes { base64 in
-            // EVP_DecodeBlock counts the padding as zeros, and lets blanks and '=' stand where they like: neither is base64.
-            let padding = base64.suffix(2).reversed().prefix { $0 == UInt8(ascii: "=") }.count
-            guard base64.dropLast(padding).allSatisfy(isDigit) else { return nil }
-            var decoded: Int32 = -1
-            let room = SecureBytes(count: length / 4 * 3) { decoded = EVP_DecodeBlock($0.octets, base64.octets, Int32(length)) }
-            guard decoded == Int32(room.count) else { return nil }
-            return Block(label: label, contents: SecureBytes(room.span.extracting(first: room.count - padding)))
-        }
-    }
-
-    private static func isDigit(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-        case UInt8(ascii: "+"), UInt8(ascii: "/"): true
-        default: false
-        }
+        return joined.withUnsafeBytes(SecretBase64.decode).map { Block(label: label, contents: $0) }
     }
 }

@@ -26,12 +26,14 @@ public enum HKDFSHA256 {
     /// Noise's HKDF with two outputs of 32 bytes (Noise rev 34, section 4.3): the next chaining key and one key.
     public static func noise2(chainingKey: SecureBytes, input: RawSpan) -> (SecureBytes, SecureBytes) {
         var chain = NoiseChain(chainingKey, input)
+        defer { chain.wipe() }
         return (chain.next(), chain.next())
     }
 
     /// Noise's HKDF with three outputs of 32 bytes (Noise rev 34, section 4.3).
     public static func noise3(chainingKey: SecureBytes, input: RawSpan) -> (SecureBytes, SecureBytes, SecureBytes) {
         var chain = NoiseChain(chainingKey, input)
+        defer { chain.wipe() }
         return (chain.next(), chain.next(), chain.next())
     }
 
@@ -53,6 +55,8 @@ public enum HKDFSHA256 {
             previous = output
             return output
         }
+
+        mutating func wipe() { hmac.wipe() }
     }
 }
 

@@ -42,6 +42,10 @@ public enum MLKEM768 {
     public static func generate(d: SecureBytes, z: SecureBytes) -> DecapsulationKey? {
         guard d.count == seedLength, z.count == seedLength else { return nil }
         if PostQuantum.usesLibcrypto(name) { return generateInLibcrypto(d, z) }
+        return wipingStack { generateHere(d, z) }
+    }
+
+    private static func generateHere(_ d: SecureBytes, _ z: SecureBytes) -> DecapsulationKey {
         var seeds = hashToPair(d.span, suffix: UInt8(rank))
         defer { wipe(&seeds) }
         let workspace = Workspace()
@@ -77,6 +81,10 @@ public enum MLKEM768 {
         if PostQuantum.usesLibcrypto(name), let other = LibcryptoKey(name, publicKey: key.encoded) {
             return other.encapsulate(m).map { Encapsulation(ciphertext: $0.ciphertext, sharedSecret: $0.sharedSecret) }
         }
+        return wipingStack { encapsulateHere(key, m) }
+    }
+
+    private static func encapsulateHere(_ key: EncapsulationKey, _ m: SecureBytes) -> Encapsulation {
         let workspace = Workspace()
         var pair = hashToPair(m.span, key.digest)
         defer { wipe(&pair) }
@@ -98,6 +106,10 @@ public enum MLKEM768 {
     public static func decapsulate(_ ciphertext: RawSpan, with key: DecapsulationKey) -> SecureBytes? {
         guard ciphertext.byteCount == ciphertextLength else { return nil }
         if let other = key.libcrypto { return other.decapsulate(Bytes(ciphertext)) }
+        return wipingStack { decapsulateHere(ciphertext, key) }
+    }
+
+    private static func decapsulateHere(_ ciphertext: RawSpan, _ key: DecapsulationKey) -> SecureBytes {
         let workspace = Workspace()
         var message = Seed.zero
         defer { wipe(&message) }

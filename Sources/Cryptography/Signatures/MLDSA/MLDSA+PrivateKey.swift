@@ -18,6 +18,10 @@ extension MLDSA {
         /// The key of a secret random seed of 32 bytes (algorithm 6); nil for any other length.
         public init?(seed: SecureBytes, _ parameters: Parameters) {
             guard seed.count == MLDSA.seedLength else { return nil }
+            self = wipingStack { PrivateKey(expanding: seed, parameters) }
+        }
+
+        private init(expanding seed: SecureBytes, _ parameters: Parameters) {
             var sponge = KeccakSponge(rate: 136, domain: .shake)
             seed.withUnsafeBytes { sponge.absorb($0) }
             withUnsafeBytes(of: (UInt8(parameters.rows), UInt8(parameters.columns))) { sponge.absorb($0) }
@@ -39,7 +43,11 @@ extension MLDSA {
 
         /// Reads an expanded key; nil when it has the wrong length, a secret is out of its range, or its parts do not belong together.
         public init?(expanded bytes: SecureBytes, _ parameters: Parameters) {
-            guard bytes.count == parameters.expandedKeyLength else { return nil }
+            guard bytes.count == parameters.expandedKeyLength, let key = wipingStack({ PrivateKey(reading: bytes, parameters) }) else { return nil }
+            self = key
+        }
+
+        private init?(reading bytes: SecureBytes, _ parameters: Parameters) {
             let count = parameters.rows + parameters.columns
             let secrets = Polynomials(count: count, isSecret: true)
             var matrixSeed = Seed.zero, signingSeed = Seed.zero

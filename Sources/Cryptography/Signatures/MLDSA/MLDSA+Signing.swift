@@ -48,6 +48,10 @@ extension MLDSA.PrivateKey {
 
     private func attempt(_ representative: MLDSA.Representative, _ randomness: SecureBytes?) -> (signature: Bytes, attempts: Int)? {
         guard randomness.map({ $0.count == MLDSA.seedLength }) ?? true else { return nil }
+        return wipingStack { attemptHere(representative, randomness) }
+    }
+
+    private func attemptHere(_ representative: MLDSA.Representative, _ randomness: SecureBytes?) -> (signature: Bytes, attempts: Int)? {
         var sponge = KeccakSponge(rate: 136, domain: .shake)
         polynomials.signingSeed.withUnsafeBytes { sponge.absorb($0) }
         if let randomness {

@@ -30,14 +30,17 @@ extension SLHDSA {
         /// seed (algorithm 18). Nil for any other length. Costs as much as one layer of a signature.
         public init?(seed: SecureBytes, _ parameters: Parameters) {
             guard seed.count == parameters.seedLength else { return nil }
+            self.init(wipingStack { PrivateKey.expand(seed, parameters) }, parameters)
+        }
+
+        private static func expand(_ seed: SecureBytes, _ parameters: Parameters) -> SecureBytes {
             let n = parameters.hashLength
-            let encoded = SecureBytes(count: parameters.privateKeyLength) { output in
+            return SecureBytes(count: parameters.privateKeyLength) { output in
                 seed.withUnsafeBytes { output.copyMemory(from: $0) }
                 let start = output.octets.unsafelyUnwrapped
                 let workspace = Workspace(parameters, publicSeed: start + 2 * n, secret: start)
                 ck_slh_tree_sign(workspace.context, start + 3 * n, nil, UInt32(parameters.layers - 1), 0, 0, nil, workspace.nodes)
             }
-            self.init(encoded, parameters)
         }
 
         /// Reads a key; nil when it has the wrong length. Whether the root belongs to the seeds is not checked: a signature of a

@@ -25,11 +25,15 @@ extension SLHDSA.PrivateKey {
     package func sign(bare message: Bytes, randomness: SecureBytes? = nil) -> Bytes? { sign([message], randomness) }
 
     private func sign(_ parts: [Bytes], _ randomness: SecureBytes?) -> Bytes? {
-        let n = parameters.hashLength
         guard randomness.map({ $0.count == parameters.randomnessLength }) ?? true else { return nil }
         if PostQuantum.usesLibcrypto(parameters.name), let key = LibcryptoKey(parameters.name, privateKey: encoded) {
             return key.sign(.encoded(SLHDSA.joined(parts)), randomness: randomness)
         }
+        return wipingStack { signHere(parts, randomness) }
+    }
+
+    private func signHere(_ parts: [Bytes], _ randomness: SecureBytes?) -> Bytes {
+        let n = parameters.hashLength
         return encoded.withUnsafeBytes { key in
             let secret = UnsafeRawBufferPointer(rebasing: key[n..<2 * n])
             let publicSeed = UnsafeRawBufferPointer(rebasing: key[2 * n..<3 * n])
