@@ -1,4 +1,5 @@
 import WaggleBase
+import WaggleCryptography
 
 /// One invocation of a command, from the command line or from the RPC API.
 package struct Request: Sendable {
@@ -72,6 +73,20 @@ extension FileTree {
             writer.write(bytes)
         }
         return writer.finish()
+    }
+
+    /// The same of a secret, into memory that is wiped. The pieces that it comes in, which nobody else reads, are overwritten.
+    package func readSecret(limit: ByteCount) async throws -> SecureBytes {
+        var secret = SecureBytes([])
+        while let bytes = try await read() {
+            guard secret.count + bytes.count <= limit.bytes else { throw CommandError("the data is larger than the limit of \(limit.bytes) bytes") }
+            secret = SecureBytes(count: secret.count + bytes.count) { output in
+                secret.withUnsafeBytes { output.copyMemory(from: $0) }
+                bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: output[secret.count...]).copyMemory(from: $0) }
+            }
+            bytes.withUnsafeBytes { wipe(UnsafeMutableRawBufferPointer(mutating: $0)) }
+        }
+        return secret
     }
 }
 

@@ -52,7 +52,7 @@ public protocol FileSystem: Sendable {
     /// The whole file, at most `limit` bytes of it.
     func read(_ path: String, limit: Int) throws(FileError) -> Bytes
     /// Replaces the file in one step that a crash cannot tear: temporary file, fsync, rename, fsync of the directory.
-    func replace(_ path: String, with bytes: Bytes, mode: UInt32) throws(FileError)
+    func replace(_ path: String, with bytes: UnsafeRawBufferPointer, mode: UInt32) throws(FileError)
     /// Creates a file for writing. With `exclusive` an existing file is an error, else it is emptied.
     func create(_ path: String, mode: UInt32, exclusive: Bool) throws(FileError) -> any OpenFile
     /// Opens a file for reading.
@@ -68,4 +68,11 @@ public protocol FileSystem: Sendable {
     func space(_ path: String) throws(FileError) -> (free: Int64, total: Int64)
     /// Takes the lock file at `path`, created if missing; throws `locked` at once when another holder has it.
     func lock(_ path: String) throws(FileError) -> any FileLock
+}
+
+extension FileSystem {
+    /// The same with bytes that are nobody's secret.
+    public func replace(_ path: String, with bytes: Bytes, mode: UInt32) throws(FileError) {
+        try bytes.withUnsafeBytes { buffer throws(FileError) in try replace(path, with: buffer, mode: mode) }
+    }
 }

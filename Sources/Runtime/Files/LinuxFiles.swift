@@ -47,14 +47,14 @@ struct LinuxFiles: FileSystem {
         }
     }
 
-    func replace(_ path: String, with bytes: Bytes, mode: UInt32) throws(FileError) {
+    func replace(_ path: String, with bytes: UnsafeRawBufferPointer, mode: UInt32) throws(FileError) {
         var tag: UInt64 = 0
         _ = withUnsafeMutableBytes(of: &tag) { buffer in buffer.baseAddress.map { clinux_random($0, buffer.count) } }
         let temporary = "\(path).\(String(tag, radix: 36)).tmp"
         do throws(FileError) {
             let file = try LinuxFile(temporary, O_WRONLY | O_CREAT | O_EXCL, mode: mode)
             defer { file.close() }
-            try bytes.withUnsafeBytes { buffer throws(FileError) in try file.write(buffer, at: 0) }
+            try file.write(bytes, at: 0)
             // Not subject to the umask: a key file is 0600 whatever the shell says, a shared one stays shared.
             fchmod(file.descriptor, mode_t(mode))
             try file.synchronize()

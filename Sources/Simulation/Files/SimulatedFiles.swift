@@ -31,14 +31,14 @@ struct SimulatedFiles: FileSystem, @unchecked Sendable {
         return Bytes(content.bytes)
     }
 
-    func replace(_ path: String, with bytes: Bytes, mode: UInt32) throws(FileError) {
+    func replace(_ path: String, with bytes: UnsafeRawBufferPointer, mode: UInt32) throws(FileError) {
         try checkWritable(path)
         let (parent, name, old) = try place(path)
         if let old, case .directory = old.kind { throw .isDirectory(path: path) }
         // Both versions are on the device until the rename.
         guard disk.grow(by: bytes.count) else { throw .full(path: path) }
         if let old, case .file(let content) = old.kind { _ = disk.grow(by: -content.bytes.count) }
-        parent.setEntry(name, node(.file(FileContent(bytes: bytes.array, isSynced: true)), mode: mode))
+        parent.setEntry(name, node(.file(FileContent(bytes: [UInt8](bytes), isSynced: true)), mode: mode))
     }
 
     func create(_ path: String, mode: UInt32, exclusive: Bool) throws(FileError) -> any OpenFile {
