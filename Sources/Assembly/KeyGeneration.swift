@@ -9,6 +9,9 @@ extension IdentityKeyPair {
         let random = SecureBytes(count: kind.randomLength) { system.fillRandom($0) }
         return try await system.offload {
             kind == .rsa ? try IdentityKeyPair(generatingRSA: bits) : try IdentityKeyPair(generating: kind, random: random)
-        }
+        }.hedged(on: system)
     }
+
+    /// The same key, which mixes the system's randomness into its signatures: in simulated worlds too, where that repeats itself.
+    public func hedged(on system: any System) -> IdentityKeyPair { hedged { system.fillRandom($0) } }
 }

@@ -14,7 +14,8 @@ public final class Keystore: Sendable {
 
     private static let prefix = "key_"
     private let folder: String
-    private let files: any FileSystem
+    private let system: any System
+    private var files: any FileSystem { system.files }
     private let own: LocalIdentity?
     /// Held over a look and the change that follows from it.
     private let changes = Mutex<Void>(())
@@ -23,7 +24,7 @@ public final class Keystore: Sendable {
     public init(at path: String, own: LocalIdentity?, on system: any System) {
         folder = "\(path)/keystore"
         self.own = own
-        files = system.files
+        self.system = system
     }
 
     /// The names in bytewise order, without `self`. Files that no key store wrote are passed over.
@@ -47,12 +48,12 @@ public final class Keystore: Sendable {
     public func key(named name: String) throws(KeystoreError) -> IdentityKeyPair {
         if name == Keystore.ownName, let own { return own.key }
         let path = try path(name)
-        let bytes: Bytes
-        do { bytes = try files.read(path, limit: IdentityKeyPair.maximumLength) } catch {
+        let bytes: SecureBytes
+        do { bytes = try files.readSecret(path, limit: IdentityKeyPair.maximumLength) } catch {
             if case .notFound = error { throw .missing(name) }
             throw .file(error)
         }
-        do { return try IdentityKeyPair(decoding: bytes.span) } catch { throw .unreadable(path: path, error) }
+        do { return try IdentityKeyPair(decoding: bytes).hedged(on: system) } catch { throw .unreadable(path: path, error) }
     }
 
     /// Stores a key under a name that is free.
@@ -95,7 +96,7 @@ public final class Keystore: Sendable {
         let path = try path(name)
         do {
             try files.makeDirectory(folder, mode: 0o700)
-            try files.replace(path, with: Bytes(key.encoded.span), mode: 0o600)
+            try files.replace(path, withSecret: key.encoded)
         } catch {
             throw .file(error)
         }

@@ -39,8 +39,8 @@ public final class Node: Sendable {
         self.configuration = configuration
         self.system = system
         if let implementation = configuration.postQuantum { PostQuantum.use(implementation) }
-        let key = try configuration.identity ?? Node.generateKey(system)
-        let second = configuration.secondIdentity.flatMap { SecondIdentity($0, of: key) }
+        let key = try (configuration.identity ?? Node.generateKey(system)).hedged(on: system)
+        let second = configuration.secondIdentity.flatMap { SecondIdentity($0.hedged(on: system), of: key) }
         let identity = LocalIdentity(key, second: second)
         let identities = try IdentityBindings(system: system, store: store)
         let chain = try configuration.chain.map { try $0.channel(identity, identities) }

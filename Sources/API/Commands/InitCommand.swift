@@ -59,6 +59,7 @@ enum InitCommand {
     }
 
     static func create(at path: String, _ choice: KeyChoice, isDual: Bool = false, profiles: String?, given: Configuration?, session: Session) async throws {
+        try IdentityFile.checkIsMissing(in: path, on: session.system)
         // Profiles are checked before anything is written.
         var configuration = given ?? ConfigurationDefaults.make(peerID: "")
         if let profiles { try ConfigurationDefaults.apply(profiles, to: &configuration) }

@@ -23,6 +23,8 @@ public struct IdentityKeyPair: Sendable {
 
     public let publicKey: PublicKey
     let signer: Signer
+    /// Where hedged signatures take their randomness; nil for deterministic ones.
+    private var randomness: (@Sendable (UnsafeMutableRawBufferPointer) -> Void)?
 
     /// A new key of `kind` from `kind.randomLength` secret random bytes; throws for another number of them.
     ///
@@ -166,16 +168,28 @@ public struct IdentityKeyPair: Sendable {
 
     /// The signature of `message`; nil only when libcrypto has no randomness for ECDSA.
     ///
-    /// ML-DSA and SLH-DSA sign deterministically, in an empty context. Costs about 25 µs with Ed25519, 600 µs with RSA-2048, 200 µs with ML-DSA-65 and
+    /// ML-DSA and SLH-DSA sign in an empty context, hedged if `hedged` gave the key randomness, else deterministically. Costs about 25 µs with Ed25519, 600 µs with RSA-2048, 200 µs with ML-DSA-65 and
     /// 60 ms with SLH-DSA-SHAKE-128s: what is signed by an identity again and again should be kept.
     public func sign(_ message: RawSpan) -> Bytes? {
         switch signer {
         case .ed25519(let key, _): key.sign(message)
         case .ecdsa(let key): key.sign(message)
         case .rsa(let key): key.sign(message)
-        case .mlDSA(let key): key.sign(message)
-        case .slhDSA(let key): key.sign(message)
+        case .mlDSA(let key): key.sign(message, randomness: fresh(MLDSA.seedLength))
+        case .slhDSA(let key): key.sign(message, randomness: fresh(key.parameters.randomnessLength))
         }
+    }
+
+    private func fresh(_ count: Int) -> SecureBytes? { randomness.map { fill in SecureBytes(count: count) { fill($0) } } }
+
+    /// The same key, which signs hedged: ML-DSA and SLH-DSA mix fresh randomness into each signature, which makes faults and side channels much
+    /// harder to use (FIPS 204, section 3.4; FIPS 205, section 9.2). The other kinds sign as before.
+    ///
+    /// `fill` writes secret random bytes and may be called by any thread.
+    public func hedged(_ fill: @escaping @Sendable (UnsafeMutableRawBufferPointer) -> Void) -> IdentityKeyPair {
+        var key = self
+        key.randomness = fill
+        return key
     }
 
     public func sign(_ message: Bytes) -> Bytes? { sign(message.span) }
