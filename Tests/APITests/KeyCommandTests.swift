@@ -109,16 +109,68 @@ import WaggleNetwork
         #expect(try shell("key", "import", "three", "-f", "pem-pkcs8-cleartext", "mykey.key").error.hasPrefix("Error: PEM block not found in input data"))
     }
 
-    @Test func exportsOverwriteAndStayPrivate() throws {
+    @Test func exportsArePrivateAndOverwriteNothingUnasked() throws {
         let shell = try ready()
+        let files = shell.system.files
         try shell("key", "gen", "k")
         try shell.file("/work/k.key", [UInt8](repeating: 7, count: 500))
+        #expect(try shell("key", "export", "k").error.hasPrefix("Error: /work/k.key exists and holds something else; --force overwrites it"))
+        #expect(try files.read("/work/k.key", limit: 1000).count == 500)
+        #expect(try shell("key", "export", "k", "--force").code == 0)
+        let key = try files.read("/work/k.key", limit: 1000)
+        #expect(try key.count == 68 && key == files.read("/repo/keystore/key_nm", limit: 1000))
+        #expect(try files.status("/work/k.key")?.mode == 0o600)
+        // The same again is no harm, and mends what others could read.
+        try files.setStatus("/work/k.key", mode: 0o644, modified: nil)
         #expect(try shell("key", "export", "k").code == 0)
-        #expect(try shell.system.files.read("/work/k.key", limit: 1000).count == 68)
-        #expect(try shell.system.files.status("/work/k.key")?.mode == 0o600)
+        #expect(try files.status("/work/k.key")?.mode == 0o600)
+        // One byte more is something else; a link is followed, wherever it leads.
+        try shell.file("/work/k.key", key.array + [0])
+        #expect(try shell("key", "export", "k").code == 1)
+        try files.makeDirectory("/work/safe", mode: 0o700)
+        try files.makeSymbolicLink("/work/link", target: "safe/there")
+        #expect(try shell("key", "export", "k", "-o", "link").code == 0)
+        #expect(try files.read("/work/safe/there", limit: 1000) == key && files.status("/work/link")?.kind == .symbolicLink(target: "safe/there"))
+        try shell.file("/work/safe/there", [1])
+        #expect(try shell("key", "export", "k", "-o", "link").error.hasPrefix("Error: /work/safe/there exists"))
+        #expect(try shell("key", "export", "k", "-o", "safe").code == 1)
         #expect(try shell("key", "export", "self").error.hasPrefix("Error: cannot export key with name 'self'"))
         #expect(try shell("key", "export", "k", "-f", "jwk").error.hasPrefix("Error: unrecognized export format: jwk"))
         #expect(try shell("key", "import", "x", "-f", "jwk", "k.key").error.hasPrefix("Error: unrecognized import format: jwk"))
+    }
+
+    /// An ML-DSA key has two PeerIDs, by how libp2p writes it; its file says which, or the command.
+    @Test func bothEncodingsOfMLDSA() throws {
+        let shell = try ready()
+        let pem = "pem-pkcs8-cleartext"
+        try shell.file("/work/in.pem", try vector("ml-dsa-65"))
+        let usual = try shell("key", "import", "usual", "-f", pem, "in.pem").line
+        let pkix = try shell("key", "import", "pkix", "-f", pem, "--key-encoding=pkix", "in.pem").line
+        #expect(usual.hasPrefix("k2k4r8") && pkix.hasPrefix("k2k4r8") && usual != pkix)
+        for name in ["usual", "pkix"] {
+            #expect(try shell("key", "export", name, "-f", pem).code == 0)
+            #expect(try shell("key", "export", name).code == 0)
+            let id = name == "pkix" ? pkix : usual
+            #expect(try shell("key", "import", "\(name)-pem", "-f", pem, "\(name).pem").line == id)
+            #expect(try shell("key", "import", "\(name)-key", "\(name).key").line == id)
+        }
+        #expect(try shell("key", "import", "back", "-f", pem, "--key-encoding=libp2p", "pkix.pem").line == usual)
+        #expect(try shell("key", "import", "x", "-f", pem, "--key-encoding=x509", "in.pem").error.hasPrefix("Error: unrecognized encoding: x509; known are libp2p and pkix"))
+        #expect(try shell("key", "import", "x", "--key-encoding=pkix", "pkix.key").error.hasPrefix("Error: --key-encoding belongs to format=pem-pkcs8-cleartext"))
+    }
+
+    /// A key that lost its configuration is not overwritten by a new one.
+    @Test func initSparesKeys() throws {
+        for file in ["identity", "identity.second"] {
+            let shell = Shell()
+            try shell.system.files.makeDirectory("/repo", mode: 0o700)
+            try shell.file("/repo/\(file)", [1, 2, 3])
+            for command in [["init"], ["daemon", "--init"]] {
+                let outcome = command.count == 1 ? try shell("init") : try shell("daemon", "--init")
+                #expect(outcome.code == 1 && outcome.error.contains("there is a key already, /repo/\(file)"), "\(outcome)")
+            }
+            #expect(try shell.system.files.read("/repo/\(file)", limit: 10) == [1, 2, 3])
+        }
     }
 
     /// What OpenSSL 3.5 writes comes in, in every form, and goes out as it would write it.

@@ -2,38 +2,65 @@ import CKernels
 import WaggleBase
 import WaggleCryptography
 
-/// One run of `scripts/constant-time`: does an operation of ML-KEM-768, ML-DSA-65 or SLH-DSA-SHAKE-128f with secrets derived from a
-/// number, inside a function that the script counts instructions and memory accesses of.
+/// One run of `scripts/constant-time`: does an operation with secrets derived from a number, inside a function that the script counts
+/// instructions and memory accesses of.
 ///
-/// Arguments: generate, encapsulate, decapsulate or reject (ML-KEM), make-key, find or sign (ML-DSA), or sign-by-hashes (SLH-DSA); portable
-/// or fast; the number; for sign, the message that find printed.
+/// Arguments: generate, encapsulate, decapsulate or reject (ML-KEM-768); make-key, find or sign, with the parameters behind it where they are
+/// not those of ML-DSA-65 (`sign-87`); sign-by-hashes (SLH-DSA-SHAKE-128f); agree (X25519); refuse (a forged record); read-key (a key in PEM);
+/// write-key (the same, and in libp2p's form). Then portable or fast; the number; for sign, the message that find printed.
 @main
 struct ConstantTime {
     nonisolated static func main() {
         let arguments = CommandLine.arguments
         guard arguments.count >= 4, let number = UInt64(arguments[3]) else {
-            print("usage: \(arguments[0]) generate|encapsulate|decapsulate|reject|make-key|find|sign|sign-by-hashes portable|fast NUMBER [MESSAGE]")
+            print("usage: \(arguments[0]) OPERATION portable|fast NUMBER [MESSAGE]")
             return
         }
         ck_limit_level(arguments[2] == "portable" ? 0 : 2)
         let secret = seed(number)
+        let parameters = arguments[1].hasSuffix("-44") ? MLDSA.Parameters.mldsa44 : arguments[1].hasSuffix("-87") ? .mldsa87 : .mldsa65
         switch arguments[1] {
         case "generate": measuredGenerate(secret)
-        case "make-key": measuredMakeKey(secret)
-        case "find": findMessage(secret)
-        case "sign":
-            guard arguments.count == 5, let key = MLDSA.PrivateKey(seed: secret, .mldsa65) else { return }
+        case "make-key", "make-key-44", "make-key-87": measuredMakeKey(secret, parameters)
+        case "find", "find-44", "find-87": findMessage(secret, parameters)
+        case "sign", "sign-44", "sign-87":
+            guard arguments.count == 5, let key = MLDSA.PrivateKey(seed: secret, parameters) else { return }
             measuredSign(key, Bytes(utf8: arguments[4]))
         case "sign-by-hashes": signByHashes(secret)
+        case "agree":
+            guard let ours = X25519.PrivateKey(secret), let theirs = X25519.PrivateKey(seed(1)) else { return }
+            measuredAgree(ours, theirs.publicKey)
+        case "refuse": refuse(number, secret)
+        case "read-key", "write-key": readOrWriteKey(arguments[1], secret)
         default: encapsulateOrNot(arguments[1], number, secret)
         }
     }
 
     /// The number of attempts may be seen, so this prints a message of four digits that the key signs at the first.
-    private nonisolated static func findMessage(_ secret: SecureBytes) {
-        guard let key = MLDSA.PrivateKey(seed: secret, .mldsa65) else { return }
+    private nonisolated static func findMessage(_ secret: SecureBytes, _ parameters: MLDSA.Parameters) {
+        guard let key = MLDSA.PrivateKey(seed: secret, parameters) else { return }
         let message = (1000..<10_000).first { key.attempts(toSign: Bytes(utf8: "\($0)")) == 1 }
         if let message { print(message) }
+    }
+
+    /// Where in the tag a forged record is wrong must not be seen.
+    private nonisolated static func refuse(_ number: UInt64, _ secret: SecureBytes) {
+        guard let cipher = RecordCipher(.chaCha20Poly1305, key: secret) else { return }
+        var record = cipher.seal(Bytes(count: 100) { $0.count }.span, authenticating: Bytes().span, nonce: 0).array
+        record[100 + Int(number) % RecordCipher.tagLength] ^= 1
+        // The first use makes the context.
+        _ = cipher.open(Bytes(record).span, authenticating: Bytes().span, nonce: 1)
+        measuredOpen(cipher, Bytes(record))
+    }
+
+    private nonisolated static func readOrWriteKey(_ operation: String, _ secret: SecureBytes) {
+        do {
+            let key = try IdentityKeyPair(ed25519Seed: secret)
+            let text = key.pem
+            if operation == "read-key" { measuredReadKey(text) } else { measuredWriteKey(key) }
+        } catch {
+            print("no key")
+        }
     }
 
     private nonisolated static func signByHashes(_ secret: SecureBytes) {
@@ -72,7 +99,24 @@ struct ConstantTime {
     }
 
     @inline(never)
-    nonisolated static func measuredMakeKey(_ seed: SecureBytes) { _ = MLDSA.PrivateKey(seed: seed, .mldsa65) }
+    nonisolated static func measuredMakeKey(_ seed: SecureBytes, _ parameters: MLDSA.Parameters) { _ = MLDSA.PrivateKey(seed: seed, parameters) }
+
+    @inline(never)
+    nonisolated static func measuredAgree(_ ours: X25519.PrivateKey, _ theirs: Bytes) { _ = ours.sharedSecret(with: theirs) }
+
+    @inline(never)
+    nonisolated static func measuredOpen(_ cipher: RecordCipher, _ record: Bytes) {
+        _ = cipher.open(record.span, authenticating: Bytes().span, nonce: 0)
+    }
+
+    @inline(never)
+    nonisolated static func measuredReadKey(_ text: SecureBytes) {
+        guard let block = PEM.decode(text.span) else { return print("no key") }
+        do { _ = try IdentityKeyPair(pkcs8: block.contents) } catch { print("no key") }
+    }
+
+    @inline(never)
+    nonisolated static func measuredWriteKey(_ key: IdentityKeyPair) { _ = (key.pem, SecretBase64.encode(key.encoded)) }
 
     @inline(never)
     nonisolated static func measuredSign(_ key: MLDSA.PrivateKey, _ message: Bytes) { _ = key.sign(message) }

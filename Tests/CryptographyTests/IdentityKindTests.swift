@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 import WaggleBase
 
@@ -69,6 +70,47 @@ import WaggleBase
         let again = try IdentityKeyPair(decoding: pkix.encoded)
         #expect(pkix.encoded.revealed.prefix(3) == [8, 0x41, 0x12])
         #expect(again.publicKey == pkix.publicKey)
+    }
+
+    /// PEM keeps the form: an attribute says what libp2p's is not, and everyone else passes over it.
+    @Test(arguments: lattice)
+    func pemKeepsTheForm(kind: KeyKind) throws {
+        let libp2p = try pair(kind), pkix = try IdentityKeyPair(try #require(libp2p.mlDSA), .pkix)
+        func read(_ pair: IdentityKeyPair, _ form: PublicKey.Form? = nil) throws -> IdentityKeyPair {
+            let block = PEM.decode(pair.pem.span)
+            return try IdentityKeyPair(pkcs8: try #require(block).contents, form: form)
+        }
+        #expect(try read(libp2p).publicKey == libp2p.publicKey)
+        #expect(try read(pkix).publicKey == pkix.publicKey)
+        // What is asked for comes first.
+        #expect(try read(libp2p, .pkix).publicKey == pkix.publicKey)
+        #expect(try read(pkix, .libp2p).publicKey == libp2p.publicKey)
+        // Other attributes mean nothing, and the keystore's own form has none.
+        let block = PEM.decode(pkix.pem.span)
+        let der = try #require(block).contents.revealed.array
+        var other = der
+        other[der.count - 1] = UInt8(ascii: "y")
+        #expect(try IdentityKeyPair(pkcs8: SecureBytes(other)).publicKey == libp2p.publicKey)
+        #expect(pkix.pkcs8 == libp2p.pkcs8 && der.count > libp2p.pkcs8.count)
+    }
+
+    /// With randomness each signature is another, and as good; without, always the same.
+    @Test(arguments: [KeyKind.mlDSA65, .slhDSAShake128s, .ed25519])
+    func hedgedSignatures(kind: KeyKind) throws {
+        let pair = try pair(kind)
+        let calls = Mutex<UInt64>(0)
+        let hedged = pair.hedged { buffer in
+            let call = calls.withLock {
+                $0 += 1
+                return $0
+            }
+            buffer.copyBytes(from: Bytes(pseudorandom: buffer.count, seed: call))
+        }
+        let first = try #require(hedged.sign("x")), second = try #require(hedged.sign("x"))
+        #expect(pair.publicKey.verify(first, of: "x") && pair.publicKey.verify(second, of: "x"))
+        #expect((first != second) == kind.isPostQuantum && pair.sign("x") == pair.sign("x"))
+        #expect(calls.withLock { $0 } == (kind.isPostQuantum ? 2 : 0))
+        #expect(hedged.encoded == pair.encoded)
     }
 
     @Test func slhDSAIsPKIX() throws {

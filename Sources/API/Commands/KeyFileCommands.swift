@@ -23,8 +23,10 @@ enum KeyFileCommands {
             Exports a named key to a file that only its owner can read: './<key-name>.key', or where '--output=<path>' says. The key is not encrypted.
 
             With '--format=pem-pkcs8-cleartext' it is PKCS#8, which other programs read: RSA, Ed25519 and elliptic curves with every OpenSSL, ML-DSA
-            (RFC 9881, by its seed) and SLH-DSA (RFC 9909) with OpenSSL 3.5 and newer. A key's PeerID follows from its libp2p form, which PKCS#8 does not
-            hold: an ML-DSA key comes back from PKCS#8 in the form of libp2p's RFC 0004.
+            (RFC 9881, by its seed) and SLH-DSA (RFC 9909) with OpenSSL 3.5 and newer. A key's PeerID follows from how libp2p writes it: where that is PKIX
+            for an ML-DSA key, an attribute (friendlyName, 'libp2p-pkix') says so, and 'key import' heeds it.
+
+            A file that is there and holds anything else is overwritten with '--force' only.
             """,
         example: """
             > waggle key export testkey --format=pem-pkcs8-cleartext -o privkey.pem
@@ -34,6 +36,7 @@ enum KeyFileCommands {
         options: [
             .string("output", "o", about: "The path where the output should be stored."),
             .string("format", "f", about: "The format of the exported private key, \(Form.names).", default: Form.libp2p.rawValue),
+            .flag("force", about: "Overwrite a file that is there."),
         ],
         // Reading takes no lock, so a running daemon does not stand in the way, and a key never travels over the API.
         place: .client, needs: .configuration
@@ -50,7 +53,7 @@ enum KeyFileCommands {
         let bytes = form == .pem ? key.pem : key.encoded
         let output = request.string("output") ?? ""
         let file = output.isEmpty ? try fileName(name, form) : output
-        try write(bytes, to: file.hasPrefix("/") ? file : "\(console.workingDirectory)/\(file)", console.files)
+        try write(bytes, to: file.hasPrefix("/") ? file : "\(console.workingDirectory)/\(file)", replacing: request.flag("force"), console.files)
     }
 
     /// The last part of the name, so that a name with slashes stays in this directory.
@@ -59,12 +62,30 @@ enum KeyFileCommands {
         return String(last)
     }
 
-    private static func write(_ bytes: SecureBytes, to path: String, _ files: any FileSystem) throws {
-        // A file that others could read before must not stay so.
-        if let status = try files.status(path), status.kind == .file { try files.setStatus(path, mode: 0o600, modified: nil) }
-        let file = try files.create(path, mode: 0o600, exclusive: false)
-        defer { file.close() }
-        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+    /// Writes a key to a file that appears whole, or not at all. Through a symbolic link the file itself is written.
+    private static func write(_ key: SecureBytes, to path: String, replacing: Bool, links: Int = 8, _ files: any FileSystem) throws {
+        switch try files.status(path)?.kind {
+        case nil: try files.replace(path, withSecret: key)
+        case .file:
+            guard try replacing || isSame(path, key, files) else { throw CommandError("\(path) exists and holds something else; --force overwrites it") }
+            try files.replace(path, withSecret: key)
+        case .symbolicLink(let target) where links > 0:
+            let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+            try write(key, to: target.hasPrefix("/") ? target : folder + target, replacing: replacing, links: links - 1, files)
+        case .directory: throw FileError.isDirectory(path: path)
+        // A device or a pipe: what is behind it takes care of it.
+        case .symbolicLink, .other:
+            let file = try files.create(path, mode: 0o600, exclusive: false)
+            defer { file.close() }
+            try key.withUnsafeBytes { try file.write($0, at: 0) }
+        }
+    }
+
+    private static func isSame(_ path: String, _ key: SecureBytes, _ files: any FileSystem) throws(FileError) -> Bool {
+        do throws(FileError) { return try files.readSecret(path, limit: key.count) == key } catch {
+            if case .tooLarge = error { return false }
+            throw error
+        }
     }
 
     static let importing = Command(
@@ -74,6 +95,9 @@ enum KeyFileCommands {
 
             By default, the key is assumed to be in 'libp2p-protobuf-cleartext' format. Keys of other programs come in as PEM with
             '--format=pem-pkcs8-cleartext': ML-DSA by its seed, its expanded form or both, which must belong together.
+
+            An ML-DSA key in PEM is a peer by libp2p's RFC 0004, unless the file has the attribute that 'key export' writes, or '--key-encoding=pkix' says that
+            it is one by its PKIX form: the same key has another PeerID then.
             """,
         example: """
             > openssl genpkey -algorithm ML-DSA-65 > mldsa.pem
@@ -83,6 +107,7 @@ enum KeyFileCommands {
         options: [
             KeyText.option, .string("format", "f", about: "The format of the private key to import, \(Form.names).", default: Form.libp2p.rawValue),
             .flag("allow-any-key-type", about: "Allow importing any key type.", default: false),
+            .string("key-encoding", about: "How libp2p writes an ML-DSA key from PEM: libp2p (RFC 0004) or pkix. By default as the file says, else libp2p."),
         ],
         text: { value, _ in "\(value["Id"]?.string ?? "")\n" }
     ) { request, session, emitter in
@@ -91,9 +116,9 @@ enum KeyFileCommands {
         let show = try KeyText(request)
         let format = request.string("format") ?? ""
         guard let form = Form(rawValue: format) else { throw CommandError("unrecognized import format: \(format)") }
+        let encoding = try encoding(request, form)
         guard let files = request.files, try await files.next() != nil else { throw CommandError.client("file argument 'key' is required") }
-        let data = try await files.readAll(limit: .bytes(KeyLimits.pemLength))
-        let key = try read(data, form)
+        let key = try read(await files.readSecret(limit: .bytes(KeyLimits.pemLength)), form, encoding)
         guard request.flag("allow-any-key-type") || KeyChoice.kinds.contains(key.publicKey.kind) else {
             let known = KeyChoice.kinds.map(\.name).joined(separator: ", ")
             throw CommandError(
@@ -103,15 +128,26 @@ enum KeyFileCommands {
         try await emitter.emitOnce(KeyCommands.entry(name, show(key)))
     }
 
-    private static func read(_ data: Bytes, _ form: Form) throws(CommandError) -> IdentityKeyPair {
+    /// What `--key-encoding` says; nil for nothing.
+    private static func encoding(_ request: Request, _ form: Form) throws(CommandError) -> PublicKey.Form? {
+        guard let name = request.string("key-encoding") else { return nil }
+        guard form == .pem else { throw CommandError("--key-encoding belongs to format=\(Form.pem.rawValue); the other format has the encoding in it") }
+        switch name {
+        case "libp2p": return .libp2p
+        case "pkix": return .pkix
+        default: throw CommandError("unrecognized encoding: \(name); known are libp2p and pkix")
+        }
+    }
+
+    private static func read(_ data: SecureBytes, _ form: Form, _ encoding: PublicKey.Form?) throws(CommandError) -> IdentityKeyPair {
         let block = PEM.decode(data.span)
         do {
             switch form {
-            case .libp2p: return try IdentityKeyPair(decoding: data.span)
+            case .libp2p: return try IdentityKeyPair(decoding: data)
             case .pem:
                 guard let block else { throw CommandError("PEM block not found in input data") }
                 guard block.label == PEM.privateKey else { throw CommandError("expected PRIVATE KEY type in PEM block but got: \(block.label)") }
-                return try IdentityKeyPair(pkcs8: block.contents)
+                return try IdentityKeyPair(pkcs8: block.contents, form: encoding)
             }
         } catch let error as CommandError {
             throw error

@@ -7,7 +7,9 @@ enum DER {
     static let octetString: UInt8 = 0x04
     static let null: UInt8 = 0x05
     static let objectIdentifier: UInt8 = 0x06
+    static let bmpString: UInt8 = 0x1e
     static let sequence: UInt8 = 0x30
+    static let set: UInt8 = 0x31
     /// `[number]`, primitive or with elements inside.
     static func primitive(_ number: UInt8) -> UInt8 { 0x80 | number }
     static func constructed(_ number: UInt8) -> UInt8 { 0xa0 | number }

@@ -7,10 +7,11 @@ import WaggleBase
 /// (RFC 8017), ECPrivateKey (RFC 5915), an octet string with the seed for Ed25519 (RFC 8410), the four values of SLH-DSA as they are (RFC 9909,
 /// section 6), and for ML-DSA one of `[0] seed`, `OCTET STRING expanded` and `SEQUENCE { seed, expanded }` (RFC 9881, section 6).
 extension IdentityKeyPair {
-    /// Reads PKCS#8. `form` is how an ML-DSA key's public key is written; the other kinds have one form only.
+    /// Reads PKCS#8. `form` is how an ML-DSA key's public key is written, nil for what the file says of it, or else libp2p's; the other kinds have
+    /// one form only.
     ///
     /// Throws `inconsistent` when the parts contradict each other: seed and expanded key, private and public key.
-    public init(pkcs8 der: RawSpan, form: PublicKey.Form = .libp2p) throws(KeyError) {
+    public init(pkcs8 der: RawSpan, form: PublicKey.Form? = nil) throws(KeyError) {
         guard der.byteCount <= KeyLimits.pkcs8Length else { throw .sizeRefused(bytes: der.byteCount) }
         var outer = DERReader(der)
         guard let info = outer.next(DER.sequence), outer.isAtEnd else { throw .malformed }
@@ -19,7 +20,8 @@ extension IdentityKeyPair {
             let key = inner.next(DER.octetString)
         else { throw .malformed }
         let number = version.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
-        _ = inner.next(DER.constructed(0))
+        var isNamedPKIX = false
+        if let attributes = inner.next(DER.constructed(0)) { isNamedPKIX = FormAttribute.isIn(attributes) }
         let stated = try IdentityKeyPair.statedPublicKey(&inner, version: number)
         guard inner.isAtEnd, number <= 1 else { throw .malformed }
         guard let kind = KeyAlgorithm.kind(algorithm) else { throw .unsupportedAlgorithm }
@@ -33,7 +35,7 @@ extension IdentityKeyPair {
             try self.init(ed25519Seed: SecureBytes(seed))
         case .mlDSA44, .mlDSA65, .mlDSA87:
             guard let parameters = kind.moduleLattice else { throw .malformed }
-            try self.init(MLDSA.PrivateKey(choice: key, parameters), form)
+            try self.init(MLDSA.PrivateKey(choice: key, parameters), form ?? (isNamedPKIX ? .pkix : .libp2p))
         case .slhDSAShake128s:
             guard let read = SLHDSA.PrivateKey(SecureBytes(key), .shake128s) else { throw .malformed }
             let seed = SecureBytes(key.extracting(first: SLHDSA.Parameters.shake128s.seedLength))
@@ -43,7 +45,7 @@ extension IdentityKeyPair {
         guard stated == nil || stated == bareKey else { throw .inconsistent }
     }
 
-    public init(pkcs8 der: SecureBytes, form: PublicKey.Form = .libp2p) throws(KeyError) { try self.init(pkcs8: der.span, form: form) }
+    public init(pkcs8 der: SecureBytes, form: PublicKey.Form? = nil) throws(KeyError) { try self.init(pkcs8: der.span, form: form) }
 
     /// The public key behind a private key of version 2; nil when there is none.
     private static func statedPublicKey(_ reader: inout DERReader, version: UInt8) throws(KeyError) -> Bytes? {
@@ -63,7 +65,9 @@ extension IdentityKeyPair {
     }
 
     /// The key as PKCS#8: version 1, ML-DSA by its seed where that is known.
-    public var pkcs8: SecureBytes {
+    public var pkcs8: SecureBytes { privateKeyInfo(attributes: SecureBytes([])) }
+
+    private func privateKeyInfo(attributes: SecureBytes) -> SecureBytes {
         let key: SecureBytes
         switch signer {
         case .ecdsa(let ecdsa): key = ecdsa.privateKeyInfo
@@ -74,11 +78,38 @@ extension IdentityKeyPair {
             key = mlDSA.seed.map { DER.element(DER.primitive(0), $0) } ?? DER.element(DER.octetString, mlDSA.expanded)
         }
         let algorithm = DER.element(DER.sequence, SecureBytes(KeyAlgorithm.contents(publicKey.kind)))
-        return DER.element(DER.sequence, DER.element(DER.integer, SecureBytes([0])), algorithm, DER.element(DER.octetString, key))
+        return DER.element(DER.sequence, DER.element(DER.integer, SecureBytes([0])), algorithm, DER.element(DER.octetString, key), attributes)
     }
 
-    /// The key in a PEM file (RFC 7468, section 10).
-    public var pem: SecureBytes { PEM.encode(PEM.privateKey, pkcs8) }
+    /// The key in a PEM file (RFC 7468, section 10). An attribute says so where an ML-DSA key's public key is PKIX, so that it comes back as it was.
+    public var pem: SecureBytes {
+        let isUsual = publicKey.form == publicKey.kind.usualForm
+        return PEM.encode(PEM.privateKey, isUsual ? pkcs8 : privateKeyInfo(attributes: FormAttribute.encoded))
+    }
+}
+
+/// What keeps the form of a public key beside a private one: the attribute friendlyName (PKCS#9, RFC 2985, section 5.5.1), which other programs
+/// pass over, with the value `libp2p-pkix`.
+private enum FormAttribute {
+    private static let friendlyName: [UInt8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x14]
+    private static let value: [UInt8] = "libp2p-pkix".utf16.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xff)] }
+
+    private static var attribute: SecureBytes {
+        let name = DER.element(DER.objectIdentifier, SecureBytes(friendlyName))
+        return DER.element(DER.sequence, name, DER.element(DER.set, DER.element(DER.bmpString, SecureBytes(value))))
+    }
+
+    /// The whole field `[0] attributes`.
+    static var encoded: SecureBytes { DER.element(DER.constructed(0), attribute) }
+
+    /// Whether it is among these attributes.
+    static func isIn(_ attributes: RawSpan) -> Bool {
+        var reader = DERReader(attributes)
+        while let contents = reader.next(DER.sequence) {
+            if DER.element(DER.sequence, SecureBytes(contents)) == attribute { return true }
+        }
+        return false
+    }
 }
 
 extension MLDSA.PrivateKey {
