@@ -152,6 +152,11 @@ import WaggleNetwork
         #expect(try reply(ask(responder, KademliaMessage.encode(.putValue, key: name, value: key.encoded))).record?.value == key.encoded)
         #expect(refusal(ask(responder, KademliaMessage.encode(.putValue, key: PublicKeyValidator.key(of: peerID(1)), value: key.encoded))) == .invalidRecord)
         #expect(refusal(ask(responder, KademliaMessage.encode(.putValue, key: "/pk/", value: key.encoded))) == .invalidRecord)
+        // Our own is known without being put, where the PeerID does not carry it.
+        let own = KademliaMessage.encode(.getValue, key: PublicKeyValidator.key(of: peerID(4999)))
+        #expect(try reply(ask(responder, own)).record == nil)
+        responder.state.withLock { $0.ownKey = "our key" }
+        #expect(try reply(ask(responder, own)).record?.value == "our key")
     }
 
     @Test func whatIsNoRequestIsRefused() {

@@ -13,6 +13,8 @@ package final class KademliaResponder: Sendable {
         var values: ValueTable
         /// Who we are, as it is told to others.
         package var encodedSelf: Bytes
+        /// Our public key, where the PeerID does not carry it: whoever asks for it gets it, stored or not.
+        var ownKey: Bytes?
         var counters = KademliaCounters()
     }
 
@@ -186,6 +188,8 @@ package final class KademliaResponder: Sendable {
             state.counters.getValue += 1
             if let row = state.values.row(of: target, at: now), row.key == key {
                 KademliaMessage.write(record: row.value, for: key, received: row.received, &writer)
+            } else if let ownKey = state.ownKey, key == PublicKeyValidator.key(of: peer) {
+                KademliaMessage.write(record: ownKey, for: key, received: now, &writer)
             }
             writeCloser(target, senderKey, state, room: KademliaLimits.answer.bytes - key.count - 8, &writer)
         }
