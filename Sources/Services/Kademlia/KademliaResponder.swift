@@ -111,9 +111,10 @@ package final class KademliaResponder: Sendable {
                 isNamed = true
                 return
             }
-            state.table.closest(to: target, count: k, excluding: senderKey) { row in
-                KademliaMessage.write(peer: row.encoded, isConnected: row.isConnected, field: KademliaMessage.closerField, &writer)
-                if row.key == target { isNamed = true }
+            state.table.closest(to: target, count: k, excluding: senderKey) { place in
+                let (encoded, isConnected) = state.table.told(at: place)
+                KademliaMessage.write(peer: encoded, isConnected: isConnected, field: KademliaMessage.closerField, &writer)
+                if state.table.key(at: place) == target { isNamed = true }
             }
         }
         if !isNamed, let peer = message.targetPeer, let contact = connected(peer) {
@@ -128,10 +129,11 @@ package final class KademliaResponder: Sendable {
         _ target: KademliaKey, _ senderKey: KademliaKey, _ state: borrowing State, room: Int, _ writer: inout ProtobufWriter
     ) {
         var room = room
-        state.table.closest(to: target, count: k, excluding: senderKey) { row in
-            room -= KademliaMessage.size(peer: row.encoded, isConnected: row.isConnected)
+        state.table.closest(to: target, count: k, excluding: senderKey) { place in
+            let (encoded, isConnected) = state.table.told(at: place)
+            room -= KademliaMessage.size(peer: encoded, isConnected: isConnected)
             guard room >= 0 else { return }
-            KademliaMessage.write(peer: row.encoded, isConnected: row.isConnected, field: KademliaMessage.closerField, &writer)
+            KademliaMessage.write(peer: encoded, isConnected: isConnected, field: KademliaMessage.closerField, &writer)
         }
     }
 

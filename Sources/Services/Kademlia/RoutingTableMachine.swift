@@ -132,7 +132,7 @@ package struct RoutingTableMachine: Machine {
     ///
     /// Peers in the bucket that `target` would fall into are closer than all others; those in the buckets beyond it follow, all mixed; then the
     /// buckets before it, one after the other. So mostly one bucket is looked at, and never is more sorted than is asked for.
-    func closest(to target: KademliaKey, count: Int, excluding excluded: KademliaKey? = nil, _ body: (borrowing Row) -> Void) {
+    func closest(to target: KademliaKey, count: Int, excluding excluded: KademliaKey? = nil, _ body: (Place) -> Void) {
         guard count > 0, !buckets.isEmpty else { return }
         let home = own.commonPrefix(with: target)
         withUnsafeTemporaryAllocation(of: Candidate.self, capacity: count) { chosen in
@@ -153,7 +153,7 @@ package struct RoutingTableMachine: Machine {
     package func closest(to target: KademliaKey, count: Int, excluding excluded: KademliaKey? = nil) -> [KademliaContact] {
         var contacts: [KademliaContact] = []
         contacts.reserveCapacity(count)
-        closest(to: target, count: count, excluding: excluded) { contacts.append($0.contact) }
+        closest(to: target, count: count, excluding: excluded) { contacts.append(buckets[$0.bucket].rows[$0.index].contact) }
         return contacts
     }
 
@@ -161,22 +161,35 @@ package struct RoutingTableMachine: Machine {
     package func seeds(for target: KademliaKey, count: Int, avoiding avoided: (place: KademliaKey, bits: Int)?) -> [KademliaContact] {
         guard let avoided else { return closest(to: target, count: count) }
         var contacts: [KademliaContact] = []
-        closest(to: target, count: self.count) { row in
-            if contacts.count < count, row.key.commonPrefix(with: avoided.place) <= avoided.bits { contacts.append(row.contact) }
+        closest(to: target, count: self.count) { place in
+            guard contacts.count < count, key(at: place).commonPrefix(with: avoided.place) <= avoided.bits else { return }
+            contacts.append(buckets[place.bucket].rows[place.index].contact)
         }
         return contacts
     }
 
+    /// Where a peer stands, until the table changes. Its row is not handed out whole: that would count a handful of references for each answer.
+    struct Place {
+        fileprivate let bucket: Int
+        fileprivate let index: Int
+    }
+
+    func key(at place: Place) -> KademliaKey { buckets[place.bucket].keys[place.index] }
+
+    /// The peer as it is told to others.
+    func told(at place: Place) -> (encoded: Bytes, isConnected: Bool) {
+        (buckets[place.bucket].rows[place.index].encoded, buckets[place.bucket].rows[place.index].isConnected)
+    }
+
     private struct Candidate {
         var distance: UInt64
-        var bucket: Int32
-        var place: Int32
+        var place: Place
     }
 
     /// Selects the `limit` closest of some buckets by insertion into a short sorted list, and hands them out.
     private func take(
         _ range: Range<Int>, _ target: KademliaKey, _ excluded: KademliaKey?, _ limit: Int, _ chosen: UnsafeMutableBufferPointer<Candidate>,
-        _ body: (borrowing Row) -> Void
+        _ body: (Place) -> Void
     ) -> Int {
         var filled = 0
         for bucket in range {
@@ -186,7 +199,7 @@ package struct RoutingTableMachine: Machine {
                     // With the first words equal, which no honest network shows, the whole distance decides.
                     if filled == limit, distance > chosen[filled - 1].distance { continue }
                     if let excluded, keys[place] == excluded { continue }
-                    let candidate = Candidate(distance: distance, bucket: Int32(truncatingIfNeeded: bucket), place: Int32(truncatingIfNeeded: place))
+                    let candidate = Candidate(distance: distance, place: Place(bucket: bucket, index: place))
                     if filled == limit {
                         guard precedes(candidate, chosen[filled - 1], target) else { continue }
                         filled -= 1
@@ -201,15 +214,13 @@ package struct RoutingTableMachine: Machine {
                 }
             }
         }
-        // Lent, not copied: a row holds references that would have to be counted.
-        for candidate in chosen[..<filled] { buckets[Int(candidate.bucket)].rows.withUnsafeBufferPointer { body($0[Int(candidate.place)]) } }
+        for candidate in chosen[..<filled] { body(candidate.place) }
         return filled
     }
 
     private func precedes(_ left: Candidate, _ right: Candidate, _ target: KademliaKey) -> Bool {
         if left.distance != right.distance { return left.distance < right.distance }
-        let leftKey = buckets[Int(left.bucket)].keys[Int(left.place)], rightKey = buckets[Int(right.bucket)].keys[Int(right.place)]
-        return (leftKey ^ target) < (rightKey ^ target)
+        return (key(at: left.place) ^ target) < (key(at: right.place) ^ target)
     }
 
     /// How many peers the network has, as far as the table shows: a full bucket holds `k` of the peers with its prefix, and the buckets behind
