@@ -46,11 +46,13 @@ struct ConstantTime {
     /// Where in the tag a forged record is wrong must not be seen.
     private nonisolated static func refuse(_ number: UInt64, _ secret: SecureBytes) {
         guard let cipher = RecordCipher(.chaCha20Poly1305, key: secret) else { return }
-        var record = cipher.seal(Bytes(count: 100) { $0.count }.span, authenticating: Bytes().span, nonce: 0).array
-        record[100 + Int(number) % RecordCipher.tagLength] ^= 1
+        let plaintext = Bytes([UInt8](repeating: 1, count: 100)), nothing = Bytes()
+        var record = cipher.seal(plaintext.span, authenticating: nothing.span, nonce: 0).array
+        record[plaintext.count + Int(number) % RecordCipher.tagLength] ^= 1
+        let forged = Bytes(record)
         // The first use makes the context.
-        _ = cipher.open(Bytes(record).span, authenticating: Bytes().span, nonce: 1)
-        measuredOpen(cipher, Bytes(record))
+        _ = cipher.open(forged.span, authenticating: nothing.span, nonce: 1)
+        measuredOpen(cipher, forged, nothing)
     }
 
     private nonisolated static func readOrWriteKey(_ operation: String, _ secret: SecureBytes) {
@@ -105,8 +107,8 @@ struct ConstantTime {
     nonisolated static func measuredAgree(_ ours: X25519.PrivateKey, _ theirs: Bytes) { _ = ours.sharedSecret(with: theirs) }
 
     @inline(never)
-    nonisolated static func measuredOpen(_ cipher: RecordCipher, _ record: Bytes) {
-        _ = cipher.open(record.span, authenticating: Bytes().span, nonce: 0)
+    nonisolated static func measuredOpen(_ cipher: RecordCipher, _ record: Bytes, _ associated: Bytes) {
+        _ = cipher.open(record.span, authenticating: associated.span, nonce: 0)
     }
 
     @inline(never)
