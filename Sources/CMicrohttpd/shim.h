@@ -46,6 +46,15 @@ static inline uint16_t waggle_http_port(struct MHD_Daemon *daemon) {
     return info ? info->port : 0;
 }
 
+// Whether the client has closed the connection: nothing is left to read and nothing will come.
+static inline int waggle_http_has_left(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (!info) return 0;
+    char byte;
+    ssize_t count = recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 // The peer's address, in 4 or 16 bytes; returns its length or 0.
 static inline int waggle_http_peer(struct MHD_Connection *connection, uint8_t *out) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);

@@ -460,6 +460,8 @@ def gossip_mesh(peers, version):
         expect(heard.wait(b"ask go") == go.peer, heard.messages)
         py.wait("message", data="ask go")
         wait_for(lambda: any(data == b"answer go" for _, data in there), f"p2pd did not hear the answer: {there}")
+        heard.stop()
+        wait_for(lambda: topic not in daemon.run("pubsub", "ls").split(), "the topic was not left with its last reader")
     finally:
         heard.stop()
         py.stop()

@@ -289,6 +289,20 @@ package final class HTTPExchange: @unchecked Sendable {
         wake(responseDrained)
     }
 
+    /// Nobody watches a suspended connection: looks whether its client is still there, and ends the handler when it is not.
+    func lookAfterClient() {
+        let hasLeft = state.withLock { state in
+            guard state.isSuspended, !state.isClosed, waggle_http_has_left(connection) != 0 else { return false }
+            state.isClosed = true
+            resumeIfSuspended(&state)
+            return true
+        }
+        guard hasLeft else { return }
+        scope.cancelAll()
+        wake(bodyReady)
+        wake(responseDrained)
+    }
+
     /// The server stops.
     func abort() async {
         state.withLock { state in
@@ -342,6 +356,8 @@ final class ExchangeList: Sendable {
             return true
         }
     }
+
+    var open: [HTTPExchange] { list.withLock { Array($0.open.values) } }
 
     func remove(_ exchange: HTTPExchange) {
         let isEmpty = list.withLock { list in

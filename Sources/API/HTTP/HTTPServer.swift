@@ -16,6 +16,8 @@ package enum HTTPLimits {
     package static let responseBacklog = ByteCount.mebibytes(2)
     /// Bytes of answers that are kept while the request's body still comes: they cannot leave before it has ended.
     package static let earlyAnswers = ByteCount.mebibytes(64)
+    /// Between two looks at whether the clients of requests that wait for something are still there.
+    package static let clientWatch = Duration.seconds(1)
     /// How long a server that stops waits for requests to end on their own.
     package static let closing = Duration.seconds(1)
 }
@@ -57,6 +59,7 @@ package final class HTTPServer: @unchecked Sendable {
         self.daemon = daemon
         self.context = context
         self.system = system
+        context.watch()
     }
 
     /// Lets open requests end for `HTTPLimits.closing`, cuts off the rest and stops. Must be called exactly once.
@@ -82,6 +85,7 @@ final class HTTPServerContext: Sendable {
     let system: any System
     let handler: HTTPServer.Handler
     let exchanges: ExchangeList
+    private let scope = TaskScope()
 
     init(system: any System, handler: @escaping HTTPServer.Handler) {
         self.system = system
@@ -89,7 +93,19 @@ final class HTTPServerContext: Sendable {
         exchanges = ExchangeList(on: system.home)
     }
 
+    /// Ends requests whose clients have left, for as long as the server runs.
+    func watch() {
+        let home = system.home
+        scope.spawn(on: home) { [exchanges] in
+            while true {
+                do { try await home.sleep(until: home.now + HTTPLimits.clientWatch) } catch { return }
+                for exchange in exchanges.open { exchange.lookAfterClient() }
+            }
+        }
+    }
+
     func close() async {
+        await scope.close()
         let left = await exchanges.close(within: HTTPLimits.closing)
         for exchange in left { await exchange.abort() }
     }
