@@ -17,12 +17,8 @@ struct BenchmarkNode: Sendable {
         on system: LinuxSystem = LinuxSystem(loops: 1), chain: Bool = false, _ change: (inout SwarmConfiguration) -> Void = { _ in }
     ) throws {
         self.system = system
-        let kind = chain ? KeyKind.mlDSA65 : .ed25519
-        let identity = LocalIdentity(try IdentityKeyPair(generating: kind, random: SecureBytes(Bytes(system.randomBytes(32)).span)))
-        let keys = try NoiseKeys(identity: identity, secret: SecureBytes(Bytes(system.randomBytes(32)).span))
-        let animica = chain ? AnimicaChannel(identity: identity, network: .init(chain: 1), transports: ["tcp"]) : nil
-        var configuration = SwarmConfiguration(
-            channels: animica.map { [$0] } ?? ChannelCatalog.channels(.require, keys), muxers: [Yamux()])
+        let identity = try BenchmarkNode.identity(chain: chain, on: system)
+        var configuration = SwarmConfiguration(channels: try BenchmarkNode.channels(chain: chain, identity, system), muxers: [Yamux()])
         configuration.policy = .require
         configuration.limits.streamsPerConnection = 2048
         configuration.limits.streamsPerPeer = 4096
@@ -33,6 +29,21 @@ struct BenchmarkNode: Sendable {
         swarm = Swarm(
             system: system, identity: identity, configuration: configuration, transports: [TCP()],
             addressBook: try AddressBook(system: system))
+    }
+
+    private static func identity(chain: Bool, on system: LinuxSystem) throws -> LocalIdentity {
+        LocalIdentity(
+            try IdentityKeyPair(generating: chain ? .mlDSA65 : .ed25519, random: SecureBytes(Bytes(system.randomBytes(32)).span)))
+    }
+
+    private static func channels(chain: Bool, _ identity: LocalIdentity, _ system: LinuxSystem) throws -> [any SecureChannel] {
+        if chain, let animica = AnimicaChannel(identity: identity, network: .init(chain: 1), transports: ["tcp"]) { return [animica] }
+        return ChannelCatalog.channels(.require, try NoiseKeys(identity: identity, secret: SecureBytes(Bytes(system.randomBytes(32)).span)))
+    }
+
+    /// The first channel of such a node, with an identity of its own.
+    static func channel(chain: Bool, on system: LinuxSystem) throws -> any SecureChannel {
+        try channels(chain: chain, identity(chain: chain, on: system), system)[0]
     }
 
     /// Runs `body` on the node's loop and waits for it.

@@ -105,7 +105,8 @@ enum ConnectionBenchmark {
         }
     }
 
-    private static func peerUsage(_ connection: Connection) async throws -> Double { try await ask(BenchmarkService.usage, connection) }
+    /// Processor time of the other process so far, in seconds.
+    static func peerUsage(_ connection: Connection) async throws -> Double { try await ask(BenchmarkService.usage, connection) }
 
     /// A number that the other process says.
     private static func ask(_ question: ProtocolID, _ connection: Connection) async throws -> Double {

@@ -23,7 +23,7 @@ struct Benchmarks {
         if wanted.first == BenchmarkPeer.argument {
             return try BenchmarkPeer.run(chain: wanted.contains("chain"), counted: wanted.contains("counted"))
         }
-        if wanted.first == FloodBenchmark.argument { return try FloodBenchmark.flood(Array(wanted.dropFirst())) }
+        if wanted.first == FloodAttacker.argument { return try FloodAttacker.run(Array(wanted.dropFirst())) }
         if wanted.first == "peer" { return try PeerCommand.run(Array(wanted.dropFirst())) }
         if wanted.first == "idle-peers" { return try IdlePeers.run(Array(wanted.dropFirst())) }
         for group in groups where wanted.isEmpty || wanted.contains(group.name) {

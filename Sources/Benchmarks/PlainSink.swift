@@ -54,11 +54,11 @@ final class PlainSink: Sendable {
         return Double(time.components.seconds) + Double(time.components.attoseconds) / 1e18
     }
 
-    private static func address(port: UInt16) -> sockaddr_in {
+    static func address(_ host: UInt32 = 0x7f00_0001, port: UInt16) -> sockaddr_in {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        address.sin_addr.s_addr = host.bigEndian
         return address
     }
 }

@@ -10,10 +10,20 @@ import WaggleSimulation
 
 @testable import WaggleStack
 
-/// A node under a flood of handshakes from one address, with a processor that the flood can keep busy (`ProcessorOptions`): 15 µs to take or
-/// refuse a connection, 10 µs for each event of a socket, 300 µs for each step of a handshake. The costs are assumed, not measured; the last is
-/// above that of the channels (`waggle-bench channel` shows a whole handshake of both sides at 300 to 600 µs).
+/// A node under a flood of handshakes from one address, with a processor that the flood can keep busy (`ProcessorOptions`).
+///
+/// What things cost there is what `waggle-bench flood` printed on a virtual machine with two cores, busy with other work, under which everything is
+/// slower than on a quiet one:
+///
+/// | | measured | here |
+/// | --- | --- | --- |
+/// | a connection taken and refused, nearly all of it in the kernel | 26 to 30 µs | 30 µs |
+/// | an event of a socket: all that a round trip takes of the node | 61 to 73 µs | 70 µs |
+/// | a step of a handshake: the first message of `/animica/1`, of hybrid Noise | 92, 117 µs | 120 µs |
 @Suite struct FloodTests {
+    private static let costs = ProcessorOptions(accept: .microseconds(30), event: .microseconds(70))
+    fileprivate static let step = Duration.microseconds(120)
+
     @Test func othersAreServedInTimeUnderAFloodFromOneAddress() throws {
         let outcome = try flood(seed: 1, lasting: .milliseconds(400), limits: SwarmLimits())
         #expect(outcome.attempts >= 4000)
@@ -22,8 +32,9 @@ import WaggleSimulation
         #expect(outcome.refused >= outcome.attempts * 9 / 10)
         #expect(outcome.median.during <= outcome.median.before * 2, "\(outcome.median)")
         #expect(outcome.rare.during <= outcome.rare.before * 2, "\(outcome.rare)")
-        // At its beginning the flood has a burst of steps.
-        #expect(outcome.worst.during <= outcome.worst.before * 2 + .microseconds((UpgradeLimits.stepBurst + 1) * 300), "\(outcome.worst)")
+        // At its beginning the flood has a burst: of steps, and of sockets that are let in.
+        let burst = FloodTests.step * (UpgradeLimits.stepBurst + 1) + FloodTests.costs.event * SwarmLimits().pendingPerIP
+        #expect(outcome.worst.during <= outcome.worst.before * 2 + burst, "\(outcome.worst)")
         // A peer that comes during the flood gets its connection.
         #expect(outcome.newcomer)
         // The same seed gives the same run.
@@ -59,7 +70,7 @@ import WaggleSimulation
 
     private func flood(seed: UInt64, lasting: Duration, limits: SwarmLimits) throws -> Outcome {
         var options = WorldOptions()
-        options.processor = ProcessorOptions()
+        options.processor = FloodTests.costs
         options.link = LinkOptions(latency: .microseconds(200), jitter: .microseconds(20))
         options.tinySegmentEvery = 0
         options.segmentSize = 16_384...16_384
@@ -178,7 +189,7 @@ private struct CostlyHandshake: Handshake {
 
     mutating func receive(_ input: RawSpan) throws(HandshakeError) -> Int {
         let used = try inner.receive(input)
-        if used > 0 { host.spend(.microseconds(300)) }
+        if used > 0 { host.spend(FloodTests.step) }
         return used
     }
     mutating func next() -> Bytes? { inner.next() }
