@@ -46,7 +46,7 @@ import WaggleStack
             for name in ["a", "a", "a", "a", "b", "b"] {
                 let system = world.host(name).system
                 sockets.append(try await system.network.connect(to: target, from: nil, on: system.home))
-                try await world.sleep(for: .milliseconds(50))
+                try await world.sleep(for: .milliseconds(40))
             }
             #expect(server.table.withLock { $0.ledger.pendingInbound } == 4)
             #expect(recorder.refusals == [.pendingPerIP, .pendingInbound])
@@ -55,6 +55,68 @@ import WaggleStack
             #expect(server.table.withLock { $0.ledger.rows } == 0)
             for socket in sockets { socket.close(abort: true) }
             await server.close()
+        }
+    }
+
+    /// Whoever takes all places by connecting and keeping silent keeps nobody out: the oldest gives way, and what was counted for it is freed.
+    @Test func silentSocketsGiveWay() throws {
+        let world = World(seed: 25)
+        try world.run {
+            let server = try await world.listening("server") {
+                $0.limits.pendingPerIP = 3
+                $0.limits.pendingInbound = 6
+            }
+            let recorder = Recorder(server)
+            var sockets: [any ByteSocket] = []
+            let target = world.host("server").address(port: 4001)
+            func stall(_ names: [String]) async throws {
+                for name in names {
+                    let system = world.host(name).system
+                    sockets.append(try await system.network.connect(to: target, from: nil, on: system.home))
+                }
+            }
+            try await stall(["a", "a", "a", "b", "b", "b"])
+            // While they are young nobody gives way.
+            let hasty = try world.swarm("hasty")
+            #expect(await failure { try await hasty.connect(server.dialable) } != nil)
+            #expect(recorder.refusals == [.pendingInbound])
+            try await world.sleep(for: .milliseconds(300))
+            // All places are taken, and an honest peer gets one.
+            let honest = try world.swarm("honest")
+            _ = try await honest.connect(server.dialable)
+            try await server.until { server.connections.count == 1 }
+            #expect(server.table.withLock { ($0.ledger.pendingInbound, $0.handshakes.count) } == (5, 5))
+            #expect(await Self.isOver(sockets[0]))
+            #expect(await !Self.isOver(sockets[1]))
+            // At an address that has none left, and the oldest of that address goes.
+            let neighbour = try world.swarm("b")
+            _ = try await neighbour.connect(server.dialable)
+            try await server.until { server.connections.count == 2 }
+            #expect(server.table.withLock { ($0.ledger.pendingInbound, $0.handshakes.count) } == (4, 4))
+            // The next silent ones push out each other, never those that are up.
+            try await stall(["c", "c", "c"])
+            try await world.sleep(for: .milliseconds(300))
+            try await stall(["d", "d", "d"])
+            #expect(server.connections.count == 2)
+            #expect(server.table.withLock { $0.ledger.pendingInbound } == 6)
+            try await world.sleep(for: UpgradeLimits.duration + .seconds(1))
+            #expect(server.table.withLock { ($0.ledger.pendingInbound, $0.handshakes.count) } == (0, 0))
+            for socket in sockets { socket.close(abort: true) }
+            for node in [honest, neighbour, hasty] { await node.close() }
+            try await server.until { server.connections.isEmpty }
+            #expect(server.table.withLock { $0.ledger.rows } == 0)
+            await server.close()
+        }
+    }
+
+    private static func isOver(_ socket: any ByteSocket) async -> Bool {
+        await socket.loop.run {
+            var byte: UInt8 = 0
+            let outcome = withUnsafeMutableBytes(of: &byte) { socket.read(into: $0) }
+            return switch outcome {
+            case .ended, .failed: true
+            case .moved, .wouldBlock: false
+            }
         }
     }
 

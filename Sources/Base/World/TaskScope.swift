@@ -26,14 +26,17 @@ public final class TaskScope: Sendable {
 
     /// Starts `body` on `loop`; says false when the scope is closed and nothing was started.
     @discardableResult
-    public func spawn(on loop: any EventLoop, _ body: @escaping @Sendable () async -> Void) -> Bool {
+    public func spawn(on loop: any EventLoop, _ body: @escaping @Sendable () async -> Void) -> Bool { start(on: loop, body) != nil }
+
+    /// Starts `body` on `loop`, and gives what `cancel` takes; nil when the scope is closed and nothing was started.
+    public func start(on loop: any EventLoop, _ body: @escaping @Sendable () async -> Void) -> UInt64? {
         let id: UInt64? = state.withLock { state in
             if state.closed { return nil }
             state.nextID += 1
             state.tasks[state.nextID] = .starting
             return state.nextID
         }
-        guard let id else { return false }
+        guard let id else { return nil }
         let task = loop.spawn {
             await body()
             self.end(id)
@@ -48,7 +51,18 @@ public final class TaskScope: Sendable {
             }
         }
         if cancelled { task.cancel() }
-        return true
+        return id
+    }
+
+    /// Asks one task to stop, if it has not ended.
+    public func cancel(_ id: UInt64) {
+        let running = state.withLock { state -> (any SpawnedTask)? in
+            guard let entry = state.tasks[id] else { return nil }
+            if case .running(let task) = entry { return task }
+            state.tasks[id] = .cancelled
+            return nil
+        }
+        running?.cancel()
     }
 
     /// Refuses new tasks, cancels the running ones and returns when all have ended.

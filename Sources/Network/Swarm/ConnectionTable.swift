@@ -22,6 +22,7 @@ struct ConnectionTable {
 
     var ledger: ResourceLedger
     var meter: HandshakeMeter
+    var handshakes = PendingHandshakes()
     private(set) var entries: [UInt64: Entry] = [:]
     private var byConnection: [ObjectIdentifier: UInt64] = [:]
     private var byPeer: [PeerID: [UInt64]] = [:]
@@ -58,6 +59,30 @@ struct ConnectionTable {
 
     func entry(of connection: Connection) -> Entry? {
         byConnection[ObjectIdentifier(connection)].flatMap { entries[$0] }
+    }
+
+    // MARK: Handshakes
+
+    /// Whether an inbound handshake from `ip` could begin now, if need be in the place of one that hangs; nil when it could. Changes nothing.
+    func refusal(from ip: IPAddress?, at now: Instant) -> Refusal? {
+        if isClosed { return .connections }
+        if let refusal = meter.refusal(from: ip, at: now) { return refusal }
+        guard let refusal = ledger.refusal(.inbound, from: ip) else { return nil }
+        return handshakes.yielding(to: refusal, from: ip, at: now) == nil ? refusal : nil
+    }
+
+    /// Counts an inbound handshake; `handshakes.end` must follow, and if that still knows it `insert` or `ledger.abandon`. Gives also the one that had
+    /// to give way, which is not counted any more.
+    mutating func begin(from ip: IPAddress?, at now: Instant) throws(Refusal) -> (id: UInt64, displaced: PendingHandshakes.Entry?) {
+        if let refusal = refusal(from: ip, at: now) { throw refusal }
+        try meter.count(from: ip, at: now)
+        var displaced: PendingHandshakes.Entry?
+        if let refusal = ledger.refusal(.inbound, from: ip), let id = handshakes.yielding(to: refusal, from: ip, at: now) {
+            displaced = handshakes.end(id)
+            if let displaced { ledger.abandon(.inbound, from: displaced.ip) }
+        }
+        try ledger.begin(.inbound, from: ip)
+        return (handshakes.begin(from: ip, at: now), displaced)
     }
 
     /// Enters a connection whose handshake the ledger has counted; says whether it is the first of its peer. When it throws, nothing changed.

@@ -7,49 +7,56 @@ extension Swarm {
     /// Whether an inbound connection from `ip` may begin its handshake.
     func admits(_ ip: IPAddress?) -> Bool {
         let now = home.now
-        let refusal =
-            gate.refusal(of: ip) ?? reputation.refusal(of: ip)
-            ?? table.withLock { table in
-                if table.isClosed { return .connections }
-                return table.meter.refusal(from: ip, at: now) ?? table.ledger.refusal(.inbound, from: ip)
-            }
+        // The rates before what takes longer to look up: a flood pays the least.
+        let refusal = gate.refusal(of: ip) ?? table.withLock { $0.refusal(from: ip, at: now) } ?? reputation.refusal(of: ip)
         if let refusal { turnedAway(ip, refusal) }
         return refusal == nil
     }
 
     /// Upgrades an inbound connection and takes it in. Called on the loop of the connection.
     func accept(_ incoming: Incoming) {
-        let refusal: Refusal? = table.withLock { table in
-            if table.isClosed { return .connections }
-            do throws(Refusal) {
-                if let refusal = table.ledger.refusal(.inbound, from: incoming.ip) { throw refusal }
-                try table.meter.count(from: incoming.ip, at: incoming.loop.now)
-                try table.ledger.begin(.inbound, from: incoming.ip)
-            } catch {
-                return error
-            }
-            return nil
+        let now = incoming.loop.now
+        let admitted: Result<(id: UInt64, displaced: PendingHandshakes.Entry?), Refusal> = table.withLock { table in
+            do throws(Refusal) { return .success(try table.begin(from: incoming.ip, at: now)) } catch { return .failure(error) }
         }
-        if let refusal {
+        let handshake: UInt64
+        switch admitted {
+        case .success(let admitted):
+            handshake = admitted.id
+            if let displaced = admitted.displaced {
+                turnedAway(displaced.ip, .pendingInbound)
+                if let task = displaced.task { scope.cancel(task) }
+            }
+        case .failure(let refusal):
             turnedAway(incoming.ip, refusal)
             return incoming.refuse()
         }
-        let started = scope.spawn(on: incoming.loop) { [self] in
-            let began = incoming.loop.now
-            do throws(TransportError) {
-                let connection = try await incoming.upgrade()
-                counting.shookHands(.success(()), in: incoming.loop.now - began)
-                try adopt(connection, ip: incoming.ip)
-            } catch {
-                if case .refused = error {} else { counting.shookHands(.failure(error), in: incoming.loop.now - began) }
-                table.withLock { $0.ledger.abandon(.inbound, from: incoming.ip) }
-                note(failure: error, .inbound, incoming.ip)
-                log(.debug, "inbound connection failed", [LogField("error", "\(error)")])
+        guard let task = scope.start(on: incoming.loop, { [self] in await shakeHands(incoming, handshake) }) else {
+            table.withLock { table in
+                if table.handshakes.end(handshake) != nil { table.ledger.abandon(.inbound, from: incoming.ip) }
             }
+            return incoming.refuse()
         }
-        if !started {
-            table.withLock { $0.ledger.abandon(.inbound, from: incoming.ip) }
-            incoming.refuse()
+        // Made to give way before it began.
+        if !table.withLock({ $0.handshakes.started(handshake, task) }) { scope.cancel(task) }
+    }
+
+    /// Sees an inbound handshake to its end.
+    private func shakeHands(_ incoming: Incoming, _ handshake: UInt64) async {
+        let began = incoming.loop.now
+        let outcome: Result<Connection, TransportError>
+        do throws(TransportError) { outcome = .success(try await incoming.upgrade()) } catch { outcome = .failure(error) }
+        counting.shookHands(outcome.map { _ in }, in: incoming.loop.now - began)
+        // One that had to give way is not counted any more.
+        let isCounted = table.withLock { $0.handshakes.end(handshake) != nil }
+        do throws(TransportError) {
+            let connection = try outcome.get()
+            guard isCounted else { return connection.close(.limitReached) }
+            try adopt(connection, ip: incoming.ip)
+        } catch {
+            if isCounted { table.withLock { $0.ledger.abandon(.inbound, from: incoming.ip) } }
+            note(failure: error, .inbound, incoming.ip)
+            log(.debug, "inbound connection failed", [LogField("error", "\(error)")])
         }
     }
 

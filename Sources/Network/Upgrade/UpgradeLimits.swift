@@ -3,6 +3,10 @@ public enum UpgradeLimits {
     /// How long it may take. Ten seconds cover a satellite link and a busy phone; whoever needs longer only holds memory.
     public static let duration = Duration.seconds(10)
 
+    /// How old an inbound handshake is before it has to give way to another one when all places are taken: two round trips halfway around the
+    /// world. `SwarmLimits.pendingInbound` places for a quarter of a second each are a little more than `SwarmLimits.handshakes` a second.
+    public static let undisturbed = Duration.milliseconds(250)
+
     /// How much a peer may send before it is done, in bytes: every line of two negotiations at their longest, and two handshake messages
     /// with post-quantum signatures.
     public static let inputBytes = 256 << 10
