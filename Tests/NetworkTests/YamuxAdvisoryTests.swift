@@ -112,10 +112,11 @@ struct YamuxAdvisoryTests {
     @Test func emptyFrameFloods() {
         let frames = [
             yamuxFrame(.data, stream: 1), yamuxFrame(.windowUpdate, stream: 1), yamuxFrame(.data, stream: 99, [1]),
-            yamuxFrame(.ping, .ack), yamuxFrame(.windowUpdate, .rst, stream: 99),
+            yamuxFrame(.ping, .ack), yamuxFrame(.windowUpdate, .rst, stream: 99), yamuxFrame(.goAway),
         ]
         for frame in frames {
             var bob = opened()
+            if frame == yamuxFrame(.goAway) { bob.take(frame) }
             for _ in 0...YamuxLimits.idleFrames { bob.take(frame) }
             #expect(bob.violation == .flood)
         }

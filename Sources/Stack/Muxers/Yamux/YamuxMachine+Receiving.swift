@@ -35,6 +35,8 @@ extension YamuxMachine {
         case .ping:
             if header.flags.contains(.syn) { takePing(header.length, at: now) } else { pong(header.length, at: now) }
         case .goAway:
+            // Once is enough.
+            guard !isRemoteLeaving else { return noteIdleFrame(at: now) }
             isRemoteLeaving = true
             events.append(.goAway(code: header.length))
         }
