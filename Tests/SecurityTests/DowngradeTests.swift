@@ -20,6 +20,7 @@ private enum Availability: String, CaseIterable {
     case disjoint = "dialer 0.2.0, listener 0.1.0"
     case listenerNone = "dialer both ids, listener none"
     case dialerNone = "dialer none, listener both ids"
+    case none = "none on either side"
 
     var sides: (dialer: Set<ProtocolID>, listener: Set<ProtocolID>) {
         switch self {
@@ -29,6 +30,7 @@ private enum Availability: String, CaseIterable {
         case .disjoint: ([newest], [older])
         case .listenerNone: ([newest, older], [])
         case .dialerNone: ([], [newest, older])
+        case .none: ([], [])
         }
     }
 }
