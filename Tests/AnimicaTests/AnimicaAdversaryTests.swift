@@ -66,22 +66,24 @@ import WaggleNetwork
         var random = Generator(state: 8)
         let whole = try AnimicaCredentials(
             identityKey: ChainNode.alice.identity.key.publicKey.encoded, transports: ["tcp", "quic"], muxers: ["/yamux/1.0.0"],
-            channels: ["/animica/1", "/noise"]
+            channels: ["/animica/1", "/noise"], certificate: Bytes([UInt8](repeating: 7, count: 300)),
+            pairSignature: Bytes([UInt8](repeating: 8, count: AnimicaPairProof.signatureLength))
         ).encoded()
         let (read, length) = try AnimicaCredentials.read(Bytes(whole.array + [1, 2, 3]))
         #expect(length == whole.count && read.transports == ["tcp", "quic"] && read.channels == ["/animica/1", "/noise"])
+        #expect(read.certificate.count == 300 && read.pairSignature.count == AnimicaPairProof.signatureLength)
         for length in 0..<whole.count { #expect(throws: HandshakeError.malformed) { try AnimicaCredentials.read(whole.prefix(length)) } }
         for _ in 0..<3000 {
             do throws(HandshakeError) {
                 let (read, length) = try AnimicaCredentials.read(AnimicaAdversaryTests.mutated(whole.dropFirst(1950), &random))
-                #expect(length >= 5 && read.muxers.count <= AnimicaLimits.names)
+                #expect(length >= 7 && read.muxers.count <= AnimicaLimits.names)
             } catch {
                 #expect(error == .malformed)
             }
         }
         // More names than there may be, and names that are empty or no text.
         let key = Array(whole.prefix(2 + ChainNode.alice.identity.key.publicKey.encoded.count))
-        for lists in [[33] + [UInt8](repeating: 1, count: 200), [1, 0, 0, 0], [1, 2, 0xff, 0xfe, 0, 0]] as [[UInt8]] {
+        for lists in [[33] + [UInt8](repeating: 1, count: 200), [1, 0, 0, 0, 0, 0], [1, 2, 0xff, 0xfe, 0, 0, 0, 0]] as [[UInt8]] {
             #expect(throws: HandshakeError.malformed) { try AnimicaCredentials.read(Bytes(key + lists)) }
         }
         let names = [ProtocolID](repeating: "/a", count: 33)

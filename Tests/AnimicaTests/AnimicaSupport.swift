@@ -24,6 +24,8 @@ func fixedBytes(_ seed: UInt64, _ count: Int) -> SecureBytes {
 struct ChainNode {
     let identity: LocalIdentity
     var network = AnimicaChannel.Network(chain: 7)
+    /// Which pairs of names it knows; without them it has nothing to do with second identities.
+    var bindings: IdentityBindings?
 
     static let alice = ChainNode(.mlDSA65, 1)
     static let bob = ChainNode(.mlDSA65, 2)
@@ -31,11 +33,18 @@ struct ChainNode {
     static let dave = ChainNode(.mlDSA65, 5)
     static let hash = ChainNode(.slhDSAShake128s, 4)
 
-    private init(_ kind: KeyKind, _ seed: UInt64) {
+    init(_ kind: KeyKind, _ seed: UInt64) {
         guard let key = try? IdentityKeyPair(generating: kind, random: fixedBytes(seed, kind.randomLength)) else {
             preconditionFailure("every seed is a key")
         }
         identity = LocalIdentity(key)
+    }
+
+    /// A node with two identities: the seeds of its Ed25519 and of its ML-DSA-65 key.
+    init(two first: UInt64, _ second: UInt64) throws {
+        let key = try IdentityKeyPair(generating: .ed25519, random: fixedBytes(first, KeyKind.ed25519.randomLength))
+        let other = try IdentityKeyPair(generating: .mlDSA65, random: fixedBytes(second, KeyKind.mlDSA65.randomLength))
+        identity = LocalIdentity(key, second: try unwrap(SecondIdentity(other, of: key)))
     }
 
     func on(_ network: AnimicaChannel.Network) -> ChainNode {
@@ -44,8 +53,14 @@ struct ChainNode {
         return node
     }
 
+    func knowing(_ bindings: IdentityBindings) -> ChainNode {
+        var node = self
+        node.bindings = bindings
+        return node
+    }
+
     func channel(_ schedule: AnimicaDirection.Schedule = .init()) throws -> AnimicaChannel {
-        var channel = try #require(AnimicaChannel(identity: identity, network: network, transports: ["tcp"]))
+        var channel = try #require(AnimicaChannel(identity: identity, network: network, transports: ["tcp"], bindings: bindings))
         channel.schedule = schedule
         return channel
     }

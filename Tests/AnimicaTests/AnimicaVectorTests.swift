@@ -3,12 +3,14 @@ import Testing
 import WaggleBase
 import WaggleCryptography
 import WaggleNetwork
+import WaggleSimulation
 
 @testable import WaggleStack
 
 /// The vectors in `Tests/Vectors/animica`, made from fixed randomness: `WAGGLE_WRITE_VECTORS=1` makes this suite write them anew, otherwise it
 /// compares. `Tests/Vectors/animica/verify.py` checks the same files with an implementation of its own.
 @Suite struct AnimicaVectorTests {
+    private let world = World(seed: 1)
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(path: "Vectors/animica")
 
     private static func compare(_ name: String, _ object: [String: Any]) throws {
@@ -44,11 +46,17 @@ import WaggleNetwork
         try Self.compare("policies.json", ["policies": policies])
     }
 
-    @Test(arguments: ["mldsa-chacha", "mldsa-aes", "slhdsa-mixed"]) func handshakes(name: String) throws {
+    @Test(arguments: ["mldsa-chacha", "mldsa-aes", "slhdsa-mixed", "two-identities"]) func handshakes(name: String) throws {
         var network = AnimicaChannel.Network(chain: 7)
         if name == "mldsa-aes" { network.policy = try AlgorithmPolicy([.mlKEM768, .mlDSA65, .aes256GCM, .chaCha20Poly1305, .sha3_256]) }
         let dialer = ChainNode.alice.on(network)
-        let listener = (name == "slhdsa-mixed" ? ChainNode.hash : .bob).on(network)
+        let listener =
+            switch name {
+            case "slhdsa-mixed": ChainNode.hash.on(network)
+            case "two-identities":
+                try ChainNode(two: 6, 2).on(network).knowing(IdentityBindings(system: world.host("listener").system))
+            default: ChainNode.bob.on(network)
+            }
         let schedule = AnimicaDirection.Schedule(recordsPerKey: 3, keys: 8)
         var pair = try AnimicaPair(dialer, listener, seed: 5, schedule)
         let messages = try pair.run()
@@ -65,10 +73,13 @@ import WaggleNetwork
         func party(_ node: ChainNode, _ random: UInt64, _ role: Role, _ credentials: AnimicaCredentials) throws -> [String: Any] {
             let secret = fixedBytes(1000 + random, HandshakeParameters.randomLength)
             let random = Bytes(secret.span)
+            let key = try node.channel().key.publicKey
+            let certificate = node.bindings.flatMap { node.identity.second?.certificate(at: $0.now)?.encoded }
             return [
-                "identity_seed": Self.hex(fixedBytes(seed(of: node), node.identity.key.publicKey.kind.randomLength)),
-                "identity_key": Self.hex(node.identity.key.publicKey.encoded),
-                "peer_id": "\(node.identity.peer)",
+                "certificate": certificate.map { Self.hex($0) } ?? "",
+                "identity_seed": Self.hex(fixedBytes(seed(of: node), key.kind.randomLength)),
+                "identity_key": Self.hex(key.encoded),
+                "peer_id": "\(PeerID(key))",
                 "kem_d": Self.hex(random[32..<64]), "kem_z": Self.hex(random[64..<96]),
                 "kem_m": Self.hex(random[96..<128]),
                 "transports": credentials.transports, "muxers": credentials.muxers.map(\.text), "channels": credentials.channels.map(\.text),
@@ -92,8 +103,8 @@ import WaggleNetwork
     private func seed(of node: ChainNode) -> UInt64 {
         switch node.identity.peer {
         case ChainNode.alice.identity.peer: 1
-        case ChainNode.bob.identity.peer: 2
-        default: 4
+        case ChainNode.hash.identity.peer: 4
+        default: 2
         }
     }
 

@@ -117,6 +117,36 @@ import WaggleSimulation
         }
     }
 
+    /// A node whose first name is of Ed25519 takes part with its second, and is one node under both names and on every channel.
+    @Test func aNodeWithTwoIdentitiesTakesPart() throws {
+        let world = World(seed: 9)
+        try world.run {
+            let who = try ChainNode(two: 21, 22)
+            let second = try #require(who.identity.second)
+            let two = try await world.chainNode("two", who, .init(.init(chain: 1))) { $0.secondIdentity = second.key }
+            let alice = try await world.chainNode("alice", .alice, .init(.init(chain: 1)))
+            let bob = try await world.chainNode("bob", .bob, .init(.init(chain: 1)))
+            let stranger = try await world.chainNode("stranger", .carol, nil)
+            for node in [two, alice, bob, stranger] { try await node.start() }
+            for (node, name) in [(alice, two.peer), (bob, second.peer)] {
+                let connection = try await node.connect(two.listenAddresses[0].with(peer: name))
+                #expect(connection.security.channel == "/animica/1" && connection.security.signature == "Ed25519+ML-DSA-65")
+                #expect(connection.peer == two.peer && connection.alias == second.peer)
+                #expect(try await #require(node.ping).ping(second.peer) > .zero)
+                try await node.until { !node.swarm.addressBook.protocols(of: second.peer).isEmpty }
+            }
+            // It dials, too, and is known.
+            await alice.swarm.disconnect(two.peer)
+            try await two.connect(alice.dialable)
+            try await alice.until { alice.swarm.isConnected(second.peer) }
+            #expect(alice.swarm.connections.map(\.security.channel) == ["/animica/1"])
+            // The same pair over Noise.
+            let connection = try await stranger.connect(two.listenAddresses[0].with(peer: second.peer))
+            #expect(connection.security.channel == "/noise-mlkem768-hfs/0.2.0" && connection.alias == second.peer)
+            for node in [two, alice, bob, stranger] { await node.close() }
+        }
+    }
+
     @Test func sessionsExpire() throws {
         let world = World(seed: 7)
         try world.run(limit: .seconds(48 * 3600)) {

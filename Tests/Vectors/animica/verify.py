@@ -222,6 +222,45 @@ class MLDSA:
         return sig[:48] == shake256(mu + out, 48)
 
 
+# --- Ed25519 verification (RFC 8032) ---
+class Ed25519:
+    P = 2**255 - 19
+    L = 2**252 + 27742317777372353535851937790883648493
+    D = -121665 * pow(121666, -1, P) % P
+    I = pow(2, (P - 1) // 4, P)
+
+    @classmethod
+    def add(c, a, b):
+        (x1, y1), (x2, y2) = a, b
+        t = c.D * x1 * x2 * y1 * y2
+        return (x1 * y2 + x2 * y1) * pow(1 + t, -1, c.P) % c.P, (y1 * y2 + x1 * x2) * pow(1 - t, -1, c.P) % c.P
+
+    @classmethod
+    def times(c, n, point):
+        total = (0, 1)
+        while n:
+            if n & 1: total = c.add(total, point)
+            point, n = c.add(point, point), n >> 1
+        return total
+
+    @classmethod
+    def point(c, data):
+        y = int.from_bytes(data, "little") & (1 << 255) - 1
+        square = (y * y - 1) * pow(c.D * y * y + 1, -1, c.P) % c.P
+        x = pow(square, (c.P + 3) // 8, c.P)
+        if x * x % c.P != square: x = x * c.I % c.P
+        assert x * x % c.P == square, "no point of the curve"
+        return (c.P - x if x & 1 != data[31] >> 7 else x), y
+
+    @classmethod
+    def verify(c, key, message, sig):
+        s = int.from_bytes(sig[32:], "little")
+        if len(sig) != 64 or s >= c.L: return False
+        base = c.point((4 * pow(5, -1, c.P) % c.P).to_bytes(32, "little"))
+        k = int.from_bytes(hashlib.sha512(sig[:32] + key + message).digest(), "little") % c.L
+        return c.times(s, base) == c.add(c.point(sig[:32]), c.times(k, c.point(key)))
+
+
 # --- ChaCha20-Poly1305 (RFC 8439) ---
 def chacha_block(key, counter, nonce):
     state = list(struct.unpack("<16I", b"expand 32-byte k" + key + struct.pack("<I", counter) + nonce))
@@ -335,10 +374,46 @@ class Schedule:
     def expand(self, label, n): return expand(self.s, label.encode() + self.h, n)
     def mix(self, shared): self.s = extract(self.expand("animica/1 chain", 32), shared)
 
+def fields(data):
+    """The fields of a protobuf message: number, and integer or bytes."""
+    result, p = {}, 0
+    def varint():
+        nonlocal p
+        value = shift = 0
+        while True:
+            byte = data[p]; p += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128: return value
+    while p < len(data):
+        tag = varint()
+        value = varint()
+        if tag & 7 == 2: value, p = data[p:p + value], p + value
+        result[tag >> 3] = value
+    return result
+
+def check_certificate(certificate, key):
+    """Checks the certificate of a node with two identities (docs/specs/dual-identity.md); gives its Ed25519 key."""
+    parts = fields(certificate)
+    body, classical = fields(parts[1]), fields(parts[2])
+    assert parts[3] == key and classical[1] == 1, "kinds of keys"
+    # The name of a short key is the key itself as an identity multihash, of a long one its SHA2-256.
+    assert body[1] == bytes([0, len(parts[2])]) + parts[2] and body[2] == b"\x12\x20" + hashlib.sha256(key).digest(), "names"
+    signed = b"waggle-identity-certificate:" + parts[1]
+    assert Ed25519.verify(classical[2], signed, parts[4]) and MLDSA.verify(key[-1952:], signed, parts[5]), "certificate"
+    return classical[2]
+
 def signature_of(role, schedule, party, text):
     """Checks the credentials at the start of `text` and the signature behind them."""
     key = bytes.fromhex(party["identity_key"])
+    certificate = bytes.fromhex(party["certificate"])
     credentials = struct.pack(">H", len(key)) + key + names(party["transports"]) + names(party["muxers"]) + names(party["channels"])
+    credentials += struct.pack(">H", len(certificate)) + certificate
+    if certificate:
+        first, signature = check_certificate(certificate, key), text[len(credentials):len(credentials) + 64]
+        signed = f"animica/1 {role} second identity:".encode() + H(schedule.h + credentials)
+        assert Ed25519.verify(first, signed, signature) and not Ed25519.verify(first, signed + b"x", signature), f"Ed25519 signature of the {role}"
+        credentials += signature
     assert text.startswith(credentials), f"credentials of the {role}"
     signature = text[len(credentials):]
     signed = f"animica/1 {role} signature:".encode() + H(schedule.h + credentials)
@@ -419,7 +494,7 @@ def main():
     for file in sorted(folder.glob("handshake-*.json")):
         handshake(json.loads(file.read_text()))
         count += 1
-    assert count >= 3
+    assert count >= 4
     print(f"policies and {count} handshakes agree")
 
 if __name__ == "__main__":

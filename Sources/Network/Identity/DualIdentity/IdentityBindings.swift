@@ -229,7 +229,7 @@ public struct IdentityRefusal: Error, Hashable, Sendable {
     public let peer: PeerID
     public let cause: Cause
 
-    init(_ peer: PeerID, cause: Cause) {
+    package init(_ peer: PeerID, cause: Cause) {
         self.peer = peer
         self.cause = cause
     }

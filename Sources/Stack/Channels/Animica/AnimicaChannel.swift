@@ -8,7 +8,7 @@ import WaggleNetwork
 /// algorithm is involved. Byte by byte, with its security argument, in `docs/specs/animica-channel.md`.
 ///
 /// The folder: `AnimicaMachine` is the handshake over `AnimicaFrame`, `AnimicaHello` and `AnimicaSchedule` (transcript and keys);
-/// `AnimicaRecords` the records; `AlgorithmPolicy` what a network allows.
+/// `AnimicaPairProof` what nodes with two identities add; `AnimicaRecords` the records; `AlgorithmPolicy` what a network allows.
 public struct AnimicaChannel: SecureChannel {
     public static let id: ProtocolID = "/animica/1"
 
@@ -25,7 +25,10 @@ public struct AnimicaChannel: SecureChannel {
         }
     }
 
-    let identity: LocalIdentity
+    /// The identity that signs: the node's own, or the second one of a node with two.
+    let key: IdentityKeyPair
+    /// What a node with two identities shows besides.
+    let pair: AnimicaPairProof?
     let network: Network
     /// What this node is reached over, told to peers: "tcp".
     let transports: [String]
@@ -36,12 +39,15 @@ public struct AnimicaChannel: SecureChannel {
     /// When keys change; other values than the standard ones are for tests.
     var schedule = AnimicaDirection.Schedule()
 
-    /// Nil when the policy does not allow the identity's algorithm.
+    /// Nil when the policy allows the algorithm of neither the identity nor its second one.
+    ///
+    /// A node with two identities, of which the first is of Ed25519, signs with the second and shows the first beside it.
     public init?(identity: LocalIdentity, network: Network, transports: [String], bindings: IdentityBindings? = nil) {
-        guard let signature = AnimicaChannel.algorithm(of: identity.key.publicKey.kind),
-            network.policy.allows(.signature, signature.id)
-        else { return nil }
-        self.identity = identity
+        pair = AnimicaPairProof(identity)
+        key = pair?.second.key ?? identity.key
+        guard let signature = AnimicaChannel.algorithm(of: key.publicKey.kind), network.policy.allows(.signature, signature.id) else {
+            return nil
+        }
         self.network = network
         self.transports = transports
         self.bindings = bindings

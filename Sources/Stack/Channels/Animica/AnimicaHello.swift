@@ -62,16 +62,21 @@ extension AnimicaHello {
 /// The sealed half of a HELLO: who the sender is, how it can be reached, and what it offered in the negotiation before.
 ///
 /// Wire: identity key (u16 length ‖ protobuf `PublicKey`) ‖ three lists, transports, muxers and channels (each: number, u8 ‖ for each name: u8
-/// length ‖ UTF-8). Behind it stands the signature, to the end. Spec: `docs/specs/animica-channel.md`, section "Credentials".
+/// length ‖ UTF-8) ‖ the certificate of a node with two identities (u16 length ‖ protobuf, length 0 with one) ‖ with a certificate, the Ed25519
+/// key's signature (64). Behind it stands the signature, to the end. Spec: `docs/specs/animica-channel.md`, section "Credentials".
 struct AnimicaCredentials {
     var identityKey: Bytes
     var transports: [String]
     var muxers: [ProtocolID]
     /// All channels that the sender offers or accepts, best first; empty when the channel was not negotiated.
     var channels: [ProtocolID]
+    /// Says which two identities are one node, and the Ed25519 key's signature of all before it; both or neither.
+    var certificate = Bytes()
+    var pairSignature = Bytes()
 
+    /// All of it; without the signature of the Ed25519 key it is what that key signs.
     func encoded() throws(HandshakeError) -> Bytes {
-        var writer = ByteWriter(capacity: identityKey.count + 512)
+        var writer = ByteWriter(capacity: identityKey.count + certificate.count + 512)
         guard let length = UInt16(exactly: identityKey.count) else { throw .tooLong(bytes: identityKey.count) }
         writer.write(integer: length)
         writer.write(identityKey)
@@ -84,6 +89,10 @@ struct AnimicaCredentials {
                 writer.write(utf8: name)
             }
         }
+        guard let length = UInt16(exactly: certificate.count) else { throw .tooLong(bytes: certificate.count) }
+        writer.write(integer: length)
+        writer.write(certificate)
+        writer.write(pairSignature)
         return writer.finish()
     }
 
@@ -104,8 +113,14 @@ struct AnimicaCredentials {
             }
             lists.append(names)
         }
-        let credentials = AnimicaCredentials(
+        var credentials = AnimicaCredentials(
             identityKey: identityKey, transports: lists[0], muxers: lists[1].map { ProtocolID($0) }, channels: lists[2].map { ProtocolID($0) })
+        guard let length = reader.integer(UInt16.self), let certificate = reader.take(Int(length)) else { throw .malformed }
+        if length > 0 {
+            guard let signature = reader.take(AnimicaPairProof.signatureLength) else { throw .malformed }
+            credentials.certificate = Bytes(certificate)
+            credentials.pairSignature = Bytes(signature)
+        }
         return (credentials, bytes.count - reader.remaining)
     }
 }

@@ -40,11 +40,12 @@ struct AnimicaMachine: Handshake {
 
     /// What the other side proved and said.
     private struct Remote {
-        let peer: PeerID
+        let names: IdentityBindings.Names
         let key: PublicKey
+        /// The kinds of keys that signed.
+        let signature: String
         let muxer: ProtocolID?
         let transcriptVerified: Bool
-        let transports: [String]
     }
 
     static let keyLength = MLKEM768.encapsulationKeyLength
@@ -94,12 +95,12 @@ struct AnimicaMachine: Handshake {
         state = .over(nil)
         let (ours, theirs): (Role, Role) = parameters.role == .initiator ? (.initiator, .responder) : (.responder, .initiator)
         return Secured(
-            peer: remote.peer, key: remote.key, muxer: remote.muxer,
+            peer: remote.names.peer, alias: remote.names.alias, key: remote.key, muxer: remote.muxer,
             records: AnimicaRecords(
                 sending: AnimicaDirection(schedule.traffic(ours), algorithm, channel.schedule),
                 receiving: AnimicaDirection(schedule.traffic(theirs), algorithm, channel.schedule)),
             security: SecurityInfo(
-                channel: channel.protocolID, keyExchange: "ML-KEM-768 mutual", signature: remote.key.kind.name, isPostQuantum: true,
+                channel: channel.protocolID, keyExchange: "ML-KEM-768 mutual", signature: remote.signature, isPostQuantum: true,
                 transcriptVerified: remote.transcriptVerified, lifetime: AnimicaLimits.lifetime))
     }
 
@@ -225,21 +226,29 @@ struct AnimicaMachine: Handshake {
     private mutating func draft(
         _ kind: AnimicaFrame.Kind, _ parts: [Bytes], key: MLKEM768.DecapsulationKey?, mixing secret: SecureBytes
     ) throws(HandshakeError) {
-        let credentials = try AnimicaCredentials(
-            identityKey: channel.identity.key.publicKey.encoded, transports: channel.transports, muxers: parameters.muxers,
-            channels: parameters.configuredChannels
-        ).encoded()
-        let signatureLength = channel.identity.key.publicKey.kind.maximumSignatureLength
-        let length = parts.reduce(0) { $0 + $1.count } + credentials.count + signatureLength + RecordCipher.tagLength
+        let identity = channel.key
+        var mine = AnimicaCredentials(
+            identityKey: identity.publicKey.encoded, transports: channel.transports, muxers: parameters.muxers,
+            channels: parameters.configuredChannels)
+        if let pair = channel.pair, let bindings = channel.bindings {
+            guard let certificate = pair.second.certificate(at: bindings.now) else { throw .malformed }
+            mine.certificate = certificate.encoded
+        }
+        let pairLength = mine.certificate.isEmpty ? 0 : AnimicaPairProof.signatureLength
+        let unproven = try mine.encoded()
+        let length =
+            parts.reduce(0) { $0 + $1.count } + unproven.count + pairLength + identity.publicKey.kind.maximumSignatureLength
+            + RecordCipher.tagLength
         var writer = ByteWriter(capacity: AnimicaFrame.headerLength + length)
         writer.write(try AnimicaFrame.header(kind, length: length))
         for part in parts { writer.write(part) }
         let open = writer.finish()
         schedule.absorb(open.span)
         schedule.mix(secret)
+        if pairLength > 0, let pair = channel.pair { mine.pairSignature = try pair.sign(unproven, schedule, parameters.role) }
+        let credentials = try mine.encoded()
         let draft = Draft(open: open, credentials: credentials, key: key)
         let signed = schedule.signedBytes(parameters.role, credentials.span)
-        let identity = channel.identity.key
         if identity.isSlow {
             state = .signing(draft)
             work = { identity.sign(signed) }
@@ -280,14 +289,15 @@ struct AnimicaMachine: Handshake {
         guard AnimicaChannel.algorithm(of: key.kind) == theirSignature else { throw .notAuthentic }
         let signed = schedule.signedBytes(role, plaintext.prefix(length).span)
         guard key.verify(plaintext.dropFirst(length), of: signed) else { throw .notAuthentic }
+        let pairBytes = schedule.pairBytes(role, plaintext.prefix(length - credentials.pairSignature.count).span)
         schedule.absorb(sealed)
-        let peer = PeerID(key)
-        // Who is known to have two identities is not believed one of them alone.
-        do throws(IdentityRefusal) { _ = try channel.bindings?.settle(peer) } catch { throw .identityRefused(error) }
-        if let expected = parameters.expectedPeer, expected != peer { throw .wrongPeer(expected: expected, actual: peer) }
         let verified = try parameters.verifyNegotiation(offered: credentials.channels, negotiated: channel.protocolID)
+        let (names, named, signature) = try AnimicaPairProof.settle(PeerID(key), key, credentials, signed: pairBytes, channel.bindings)
+        if let expected = parameters.expectedPeer, expected != names.peer, expected != names.alias {
+            throw .wrongPeer(expected: expected, actual: names.peer)
+        }
         remote = Remote(
-            peer: peer, key: key, muxer: try parameters.muxer(offered: credentials.muxers), transcriptVerified: verified,
-            transports: credentials.transports)
+            names: names, key: named, signature: signature, muxer: try parameters.muxer(offered: credentials.muxers),
+            transcriptVerified: verified)
     }
 }

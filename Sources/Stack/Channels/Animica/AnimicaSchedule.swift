@@ -15,6 +15,7 @@ struct AnimicaSchedule {
         static let traffic = (initiator: "animica/1 initiator traffic", responder: "animica/1 responder traffic")
         static let sealing = (initiator: "animica/1 initiator credentials", responder: "animica/1 responder credentials")
         static let signature = (initiator: "animica/1 initiator signature:", responder: "animica/1 responder signature:")
+        static let pair = (initiator: "animica/1 initiator second identity:", responder: "animica/1 responder second identity:")
         static let key = "animica/1 key"
         static let nonce = "animica/1 nonce"
         static let rekey = "animica/1 rekey"
@@ -70,9 +71,14 @@ struct AnimicaSchedule {
     }
 
     /// What `role` signs: a label and SHA3-256(h ‖ credentials).
-    func signedBytes(_ role: Role, _ credentials: RawSpan) -> Bytes {
-        var writer = ByteWriter(capacity: 64)
-        writer.write(utf8: role == .initiator ? Label.signature.initiator : Label.signature.responder)
+    func signedBytes(_ role: Role, _ credentials: RawSpan) -> Bytes { labelled(Label.signature, role, credentials) }
+
+    /// What the classical key of a node with two identities signs: another label and SHA3-256(h ‖ credentials as far as the certificate).
+    func pairBytes(_ role: Role, _ credentials: RawSpan) -> Bytes { labelled(Label.pair, role, credentials) }
+
+    private func labelled(_ label: (initiator: String, responder: String), _ role: Role, _ credentials: RawSpan) -> Bytes {
+        var writer = ByteWriter(capacity: 80)
+        writer.write(utf8: role == .initiator ? label.initiator : label.responder)
         combined(credentials).withUnsafeBytes { writer.write($0) }
         return writer.finish()
     }
