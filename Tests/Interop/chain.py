@@ -47,4 +47,18 @@ def check(peers):
     subprocess.run([binary, "config", "--json", "Waggle.Chain", "7"], env=classical, check=True, capture_output=True)
     done = subprocess.run([binary, "daemon"], env=classical, capture_output=True, text=True, timeout=60)
     expect(done.returncode != 0 and "needs an identity of ML-DSA-65" in done.stderr + done.stdout, done.stderr + done.stdout)
-    return "8 MiB between ML-DSA and SLH-DSA identities; another chain, another policy and a classical identity are refused plainly"
+    nodes["two"] = two = Waggle(binary, folder, "two", "--identity=dual", settings=only)
+    names = json.loads(two.run("id"))
+    for name in names["ID"], names["SecondID"]:
+        bob.run("swarm", "connect", two.address().rpartition("/")[0] + "/" + name)
+        said = bob.run("swarm", "peers", "-v")
+        expect(names["ID"] in said and "Ed25519+ML-DSA-65" in said, said)
+        bob.run("swarm", "disconnect", "/p2p/" + names["ID"])
+    two.run("swarm", "connect", alice.address())
+    expect("Ed25519+ML-DSA-65" in alice.run("swarm", "peers", "-v"), "the second identity is not named")
+    pair = bob.run("swarm", "identities")
+    expect(pair.startswith(f"{names['ID']} {names['SecondID']} until "), pair)
+    bob.run("swarm", "identities", "rm", names["SecondID"])
+    expect(bob.run("swarm", "identities") == "", "the pair is not forgotten")
+    return ("8 MiB between ML-DSA and SLH-DSA identities, a node with two; another chain, another policy and a classical identity "
+            "are refused plainly")

@@ -9,7 +9,7 @@ enum SwarmCommands {
     static let command: Command = Command(
         "swarm", "Interact with the swarm.",
         description: "The swarm is the component that opens, listens for, and maintains connections to other peers.",
-        example: "> waggle swarm connect /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…\n> waggle swarm peers -v", subcommands: [peers, connect, disconnect, addresses, SwarmFilterCommands.command, SwarmPeeringCommands.command, SwarmBansCommands.command, SwarmResourcesCommand.command])
+        example: "> waggle swarm connect /ip4/10.0.0.7/tcp/4701/p2p/12D3KooW…\n> waggle swarm peers -v", subcommands: [peers, connect, disconnect, addresses, SwarmFilterCommands.command, SwarmPeeringCommands.command, SwarmBansCommands.command, SwarmIdentitiesCommands.command, SwarmResourcesCommand.command])
 
     private static let peers = Command(
         "peers", "List peers with open connections.",
