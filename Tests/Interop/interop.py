@@ -263,7 +263,7 @@ def dial_py(peers):
 
 
 def echo_py(peers, streams):
-    echo = events(peers.dial(peers.py_address, f"halfclose:{100 * MB // streams}:{streams}", seconds=600), "echo")[0]
+    echo = events(peers.dial(peers.py_address, f"halfclose:{100 * MB // streams}:{streams}", seconds=1800), "echo")[0]
     expect(echo["bytes"] == 100 * MB, echo)
     return f"{echo['MB/s each way']} MB/s each way"
 
@@ -283,7 +283,7 @@ def py_dials(peers):
 
 
 def py_echoes(peers, streams):
-    echo = events(peers.py_dial(f"echo:{100 * MB // streams}:{streams}", seconds=600), "echo")[0]
+    echo = events(peers.py_dial(f"echo:{100 * MB // streams}:{streams}", seconds=1800), "echo")[0]
     expect(echo["bytes"] == 100 * MB, echo)
     return f"{echo['rate']:.0f} MB/s each way"
 
@@ -411,7 +411,7 @@ def dual_identity(peers):
     return "Kubo both ways, p2pd, py-libp2p; Waggle under either name"
 
 
-def wait_for(condition, text, seconds=60):
+def wait_for(condition, text, seconds=180):
     end = time.monotonic() + seconds
     while not condition():
         expect(time.monotonic() < end, text)

@@ -33,7 +33,7 @@ def peer_of(node, name):
     return node.run("key", "ls", "-l", "--ipns-base=b58mh").split(f" {name}")[0].split()[-1]
 
 
-def eventually(question, seconds=60):
+def eventually(question, seconds=180):
     """What `question` says as soon as it is true; until then it may fail."""
     failures = []
 

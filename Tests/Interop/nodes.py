@@ -72,7 +72,7 @@ class Subscription(Child):
         self.pending = b""
         until("the subscription is there", lambda: topic in daemon.run("pubsub", "ls").split())
 
-    def wait(self, data, seconds=60):
+    def wait(self, data, seconds=180):
         """The PeerID of who said `data`."""
         end = time.monotonic() + seconds
         while True:

@@ -185,7 +185,7 @@ class P2PD(Child):
         threading.Thread(target=read, daemon=True).start()
         return messages
 
-    def dht(self, kind, peer=None, cid=None, key=None, value=None, seconds=20):
+    def dht(self, kind, peer=None, cid=None, key=None, value=None, seconds=60):
         """The answers of the hash table: PeerIDs with their addresses, or values."""
         body = field(1, kind) + field(6, 10) + field(7, seconds)
         for number, part in ((2, peer), (3, cid), (4, key), (5, value)):

@@ -13,7 +13,7 @@ started = []
 GO_LOG = {**os.environ, "GOLOG_LOG_LEVEL": "error,pubsub=debug"}
 
 
-def until(what, condition, seconds=60):
+def until(what, condition, seconds=180):
     """What `condition` says as soon as it is true."""
     end = time.monotonic() + seconds
     while not (answer := condition()):
@@ -89,7 +89,7 @@ class Talker(Child):
             self.lines.append({"event": "ended"})
             self.arrived.notify_all()
 
-    def wait(self, event, seconds=60, **values):
+    def wait(self, event, seconds=180, **values):
         """The first line of that kind."""
         def find():
             for line in self.lines:
