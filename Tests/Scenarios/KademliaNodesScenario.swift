@@ -32,6 +32,26 @@ enum KademliaNodesScenario {
         return Member(name: name, node: node, kademlia: kademlia)
     }
 
+    /// Whether `seeker` finds what `provider` has, and ends its search for `target` there.
+    private static func search(_ number: Int, provider: Member, seeker: Member, target: Member) async -> (isFound: Bool, isExact: Bool) {
+        let isFound = Mutex(false)
+        do {
+            let cid = try SHA256.hash(Bytes(utf8: "content \(number)")).withUnsafeBytes { try CID(codec: .raw, sha256: $0) }
+            try await provider.kademlia.provide(cid)
+            try await seeker.kademlia.findProviders(of: cid) { candidate in
+                if candidate.peer == provider.node.peer { isFound.withLock { $0 = true } }
+                return candidate.peer != provider.node.peer
+            }
+            // Nobody finds itself.
+            guard target.node.peer != seeker.node.peer else { return (isFound.withLock { $0 }, true) }
+            let closest = try await seeker.kademlia.closestPeers(to: target.node.peer.bytes)
+            return (isFound.withLock { $0 }, closest.first?.peer == target.node.peer)
+        } catch {
+            print("  search \(number): \(error)")
+            return (isFound.withLock { $0 }, false)
+        }
+    }
+
     private static func run(_ options: ScenarioOptions) throws {
         let count = options.nodes ?? 60
         let searches = min(200, count)
@@ -62,27 +82,22 @@ enum KademliaNodesScenario {
             members.removeFirst(count / 5)
             var found = 0
             var exact = 0
-            for number in 0..<searches {
-                if number % 10 == 0 {
-                    let gone = members.remove(at: Int.random(in: 0..<members.count, using: &random))
-                    world.host(gone.name).crash()
-                    try await join()
+            for first in stride(from: 0, to: searches, by: 10) {
+                let gone = members.remove(at: Int.random(in: 0..<members.count, using: &random))
+                world.host(gone.name).crash()
+                try await join()
+                // Time for the newcomer to look around before it is looked for.
+                try await world.sleep(for: .seconds(2))
+                // Ten at once: the network's own work goes on meanwhile, and costs most.
+                let outcomes = await withTaskGroup(of: (isFound: Bool, isExact: Bool).self) { group in
+                    for number in first..<min(first + 10, searches) {
+                        let three = (0..<3).map { _ in members[Int.random(in: 0..<members.count, using: &random)] }
+                        group.addTask { await search(number, provider: three[0], seeker: three[1], target: three[2]) }
+                    }
+                    return await group.reduce(into: []) { $0.append($1) }
                 }
-                let provider = members[Int.random(in: 0..<members.count, using: &random)]
-                let seeker = members[Int.random(in: 0..<members.count, using: &random)]
-                let cid = try SHA256.hash(Bytes(utf8: "content \(number)")).withUnsafeBytes { try CID(codec: .raw, sha256: $0) }
-                do { try await provider.kademlia.provide(cid) } catch { continue }
-                let isFound = Mutex(false)
-                try await seeker.kademlia.findProviders(of: cid) { candidate in
-                    if candidate.peer == provider.node.peer { isFound.withLock { $0 = true } }
-                    return candidate.peer != provider.node.peer
-                }
-                if isFound.withLock({ $0 }) { found += 1 }
-                let target = members[Int.random(in: 0..<members.count, using: &random)]
-                if target.node.peer == seeker.node.peer { exact += 1 } else {
-                    let closest = try await seeker.kademlia.closestPeers(to: target.node.peer.bytes)
-                    if closest.first?.peer == target.node.peer { exact += 1 }
-                }
+                found += outcomes.count { $0.isFound }
+                exact += outcomes.count { $0.isExact }
             }
             var peers = 0.0
             var report = MetricReport()
