@@ -380,8 +380,8 @@ def kubo_connects(peers):
     address = next(a for a in json.loads(peers.daemon.run("id"))["Addresses"] if "/127.0.0.1/" in a)
     peers.daemon.run("swarm", "disconnect", peers.kubo.address)
     peers.kubo.ask("connect", address)
-    said = peers.daemon.run("swarm", "peers", "-v")
-    expect(peers.kubo.peer in said, said)
+    # The dialer is through with the handshake a little before the listener.
+    wait_for(lambda: peers.kubo.peer in peers.daemon.run("swarm", "peers", "-v"), "Kubo did not connect")
     pong = peers.daemon.run("ping", "-n", "3", peers.kubo.peer)
     return pong.splitlines()[-1]
 
@@ -398,7 +398,7 @@ def dual_identity(peers):
     known = json.loads(peers.dual.run("id"))
     address = next(a for a in known["Addresses"] if "/127.0.0.1/" in a)
     peers.kubo.ask("connect", address)
-    expect(peers.kubo.peer in peers.dual.run("swarm", "peers"), "Kubo did not connect")
+    wait_for(lambda: peers.kubo.peer in peers.dual.run("swarm", "peers"), "Kubo did not connect")
     peers.dual.run("swarm", "disconnect", peers.kubo.address)
     peers.dual.run("swarm", "connect", peers.kubo.address)
     peers.p2pd.connect(address)
