@@ -13,6 +13,8 @@ import WaggleBase
 public final class LinuxSystem: System {
     private let linuxLoops: [LinuxLoop]
     private let pool: OffloadPool
+    /// Apart, so that a slow server cannot keep all threads from the store and the files.
+    private let waitingPool: OffloadPool
     private let linuxLog: LinuxLog
     private let catcher = Mutex<SignalCatcher?>(nil)
 
@@ -29,8 +31,12 @@ public final class LinuxSystem: System {
         network = LinuxNetwork(linuxLoops: linuxLoops)
         resolver = LinuxResolver(on: linuxLoops[0], servers: nameServers)
         pool = OffloadPool(threads: max(2, min(8, count * 2)))
+        waitingPool = OffloadPool(threads: LinuxSystem.waitingThreads)
         linuxLog = log
     }
+
+    /// Transfers that wait for others at once; more wait for a thread. One that waits takes some tens of KiB.
+    static let waitingThreads = 32
 
     /// Cores that the process is allowed to run on.
     public static var availableCores: Int {
@@ -59,6 +65,10 @@ public final class LinuxSystem: System {
 
     public func offload<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R {
         try await pool.run(work)
+    }
+
+    public func offloadWaiting<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R {
+        try await waitingPool.run(work)
     }
 
     public var residentMemory: Int {
@@ -109,6 +119,7 @@ public final class LinuxSystem: System {
         }
         for loop in linuxLoops { loop.stop() }
         pool.stop()
+        waitingPool.stop()
         linuxLog.flush()
     }
 }

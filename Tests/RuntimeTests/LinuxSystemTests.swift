@@ -50,6 +50,30 @@ import WaggleTestSupport
         #expect(try #require(try system.files.status(path)).modified > WallTime(seconds: 2_000_000_000))
     }
 
+    @Test func workThatWaitsHoldsUpNoOther() async throws {
+        let system = LinuxSystem(loops: 1)
+        var ends: [Int32] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        let (reading, writing) = (ends[0], ends[1])
+        let held = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<LinuxSystem.waitingThreads + 3 {
+                group.addTask {
+                    try await system.offloadWaiting {
+                        var byte: UInt8 = 0
+                        return read(reading, &byte, 1)
+                    }
+                }
+            }
+            for value in 1...50 { #expect(try await system.offload { value * value } == value * value) }
+            // The end of the pipe lets all of them go.
+            close(writing)
+            return try await group.reduce(0, +)
+        }
+        #expect(held == 0)
+        close(reading)
+        system.shutdown()
+    }
+
     @Test func connectionsAreDealtOut() async throws {
         let system = LinuxSystem(loops: 4)
         let seen = Mutex<[ObjectIdentifier: Int]>([:])

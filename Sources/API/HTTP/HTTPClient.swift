@@ -2,11 +2,19 @@ import CCurl
 import Synchronization
 import WaggleBase
 
-package enum HTTPClientError: Error, Hashable {
+package enum HTTPClientError: Error, Hashable, CustomStringConvertible {
     case connectionRefused
     /// libcurl's sentence.
     case failed(String)
     case cancelled
+
+    package var description: String {
+        switch self {
+        case .connectionRefused: "connection refused"
+        case .failed(let text): text
+        case .cancelled: "cancelled"
+        }
+    }
 }
 
 /// The head of a response.
@@ -87,7 +95,7 @@ package final class HTTPClientExchange: @unchecked Sendable {
         let exchange = HTTPClientExchange(system: system, redirects: request.redirects)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask(executorPreference: system.home.taskExecutor) { [hasBody = body != nil] in
-                try await system.offload { exchange.transfer(request, hasBody: hasBody) }
+                try await system.offloadWaiting { exchange.transfer(request, hasBody: hasBody) }
             }
             if let body {
                 group.addTask(executorPreference: system.home.taskExecutor) {
@@ -197,6 +205,8 @@ package final class HTTPClientExchange: @unchecked Sendable {
     }
 
     private func perform(_ request: Request, hasBody: Bool) -> Result<Void, HTTPClientError> {
+        // Given up while it waited for a thread.
+        guard !state.withLock({ $0.cancelled }) else { return .failure(.cancelled) }
         guard let easy = curl_easy_init(), let multi = curl_multi_init() else { return .failure(.failed("out of memory")) }
         var list: UnsafeMutablePointer<curl_slist>?
         defer {

@@ -82,7 +82,7 @@ final class Prompt: @unchecked Sendable {
             if isEnded { return .end }
             let console = console
             // Blocks a thread of its own: nothing else can be asked of a terminal.
-            let bytes = try await system.offload { () throws -> [UInt8] in
+            let bytes = try await system.offloadWaiting { () throws -> [UInt8] in
                 try [UInt8](unsafeUninitializedCapacity: Prompt.block) { buffer, count in count = try console.read(into: UnsafeMutableRawBufferPointer(buffer)) }
             }
             guard isInteractive else {

@@ -21,6 +21,10 @@ public protocol System: Sendable {
     /// Runs blocking or long work off the loops and comes back with its result.
     func offload<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R
 
+    /// The same for work that mostly waits for others, such as a transfer with a slow server: it has threads of its own, so that files, the
+    /// store and hashing never wait for it.
+    func offloadWaiting<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R
+
     /// Resident memory of the process in bytes.
     var residentMemory: Int { get }
 
@@ -33,6 +37,8 @@ public protocol System: Sendable {
 
 extension System {
     public var home: any EventLoop { loops[0] }
+
+    public func offloadWaiting<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R { try await offload(work) }
 
     public var usage: ProcessUsage { ProcessUsage(residentMemory: residentMemory) }
 
