@@ -24,10 +24,11 @@ static inline socklen_t waggle_http_address(struct sockaddr_storage *out, const 
     return sizeof *in6;
 }
 
+// Connections on which nothing moves for idle_seconds are closed (0: never), but none that waits for us.
 // Starts a server with one thread; on failure returns NULL and sets *error to errno. With poll, because the library's epoll mode takes a
 // short read for the end of what is there and so can miss that a client has left.
 static inline struct MHD_Daemon *waggle_http_start(
-    const uint8_t *ip, int ip_length, uint16_t port, unsigned connection_limit, size_t memory_per_connection,
+    const uint8_t *ip, int ip_length, uint16_t port, unsigned connection_limit, size_t memory_per_connection, unsigned idle_seconds,
     MHD_AccessHandlerCallback handler, MHD_RequestCompletedCallback completed, void *context, int *error) {
     struct sockaddr_storage address;
     waggle_http_address(&address, ip, ip_length, port);
@@ -35,7 +36,7 @@ static inline struct MHD_Daemon *waggle_http_start(
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (ip_length == 16 ? MHD_USE_IPv6 : 0), port, NULL, NULL, handler,
         context, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, connection_limit,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory_per_connection, MHD_OPTION_NOTIFY_COMPLETED, completed, context,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory_per_connection, MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_NOTIFY_COMPLETED, completed, context,
         MHD_OPTION_LISTENING_ADDRESS_REUSE, 0u, MHD_OPTION_END);
     *error = errno;
     return daemon;

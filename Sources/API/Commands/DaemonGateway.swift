@@ -43,7 +43,7 @@ enum DaemonGateway {
     }
 
     private static func serve(_ front: GatewayFront, on address: SocketAddress, _ system: any System) throws(CommandError) -> HTTPServer {
-        do { return try HTTPServer(on: address, system: system) { await front.serve($0) } } catch {
+        do { return try HTTPServer(on: address, idle: HTTPLimits.gatewayIdle, system: system) { await front.serve($0) } } catch {
             switch error {
             case .addressInUse(let address):
                 throw CommandError("serveHTTPGateway: \(HostText.of(address)): address already in use; stop the other program or change Addresses.Gateway with 'config'")

@@ -18,6 +18,8 @@ package enum HTTPLimits {
     package static let earlyAnswers = ByteCount.mebibytes(64)
     /// Between two looks at whether the clients of requests that wait for something are still there.
     package static let clientWatch = Duration.seconds(1)
+    /// How long a client of the gateway may keep a connection on which nothing moves: strangers may hold all of them.
+    package static let gatewayIdle = Duration.seconds(120)
     /// How long a server that stops waits for requests to end on their own.
     package static let closing = Duration.seconds(1)
 }
@@ -38,14 +40,16 @@ package final class HTTPServer: @unchecked Sendable {
     private let context: HTTPServerContext
     private let system: any System
 
-    /// Listens on `address` and calls `handler` for each request.
-    package init(on address: SocketAddress, system: any System, handler: @escaping Handler) throws(HTTPServerError) {
+    /// Listens on `address` and calls `handler` for each request. Clients that neither send nor take anything for `idle` are cut off; nil where
+    /// they may take their time.
+    package init(on address: SocketAddress, idle: Duration? = nil, system: any System, handler: @escaping Handler) throws(HTTPServerError) {
         let context = HTTPServerContext(system: system, handler: handler)
         let ip = address.ip.bytes.array
         var code: Int32 = 0
         // The context outlives the daemon: `close` releases it after the daemon's thread has ended.
         let daemon = waggle_http_start(
-            ip, Int32(ip.count), address.port, HTTPLimits.connections, HTTPLimits.connectionMemory.bytes, handleRequest, handleCompletion,
+            ip, Int32(ip.count), address.port, HTTPLimits.connections, HTTPLimits.connectionMemory.bytes,
+            UInt32(clamping: idle?.components.seconds ?? 0), handleRequest, handleCompletion,
             Unmanaged.passRetained(context).toOpaque(), &code)
         guard let daemon else {
             Unmanaged.passUnretained(context).release()
