@@ -207,13 +207,21 @@ private struct KnownRouting: ContentRouting, PeerRouting, ValueRouting {
         for step in [1, 7, 1000] {
             var reader = DelegatedReader(isStream: true, member: "Providers")
             var found: [DelegatedRecord] = []
-            let text = Bytes(utf8: "\(record)\n\n\(other)\r\n\(record)")
+            // Two of them on one line, as Go's writers may leave them.
+            let text = Bytes(utf8: "\(record)\n\n\(other)\r\nnull\n\(other)\(record)")
             for start in stride(from: 0, to: text.count, by: step) { found += try reader.feed(text[start..<min(start + step, text.count)]) }
             found += try reader.finish()
             #expect(found.count == 2 && found[0].addresses.count == 1 && found[0].protocols == ["transport-bitswap"])
         }
         var long = DelegatedReader(isStream: true, member: "Providers")
-        #expect(throws: DelegatedReader.Failure.tooLarge) { _ = try long.feed(Bytes([UInt8](repeating: 0x20, count: DelegatedLimits.line + 1))) }
+        #expect(throws: DelegatedReader.Failure.tooLarge) { _ = try long.feed(Bytes(utf8: "{" + String(repeating: " ", count: DelegatedLimits.line))) }
+        var cut = DelegatedReader(isStream: true, member: "Providers")
+        #expect(throws: DelegatedReader.Failure.self) {
+            _ = try cut.feed(Bytes(utf8: record).dropLast())
+            _ = try cut.finish()
+        }
+        var text = DelegatedReader(isStream: true, member: "Providers")
+        #expect(throws: DelegatedReader.Failure.self) { _ = try text.feed(Bytes(utf8: "<html>\n")) }
         var big = DelegatedReader(isStream: false, member: "Providers")
         #expect(throws: DelegatedReader.Failure.tooLarge) { _ = try big.feed(Bytes([UInt8](repeating: 0x20, count: DelegatedLimits.response.bytes + 1))) }
         var endless = DelegatedReader(isStream: true, member: "Providers")
@@ -228,14 +236,35 @@ private struct KnownRouting: ContentRouting, PeerRouting, ValueRouting {
         #expect(first.addresses.count == DelegatedLimits.addresses && first.protocols == ["transport-bitswap"])
     }
 
+    @Test func whoFailsIsLeftAloneButWhoRefusesIsNot() {
+        typealias Failure = DelegatedRouter.Failure
+        let now = Instant(nanoseconds: 5_000_000_000)
+        var rest = RouterRest()
+        for status in [400, 404, 406, 422, 501] {
+            rest.failed(Failure.status(status, "", retryAfter: nil), at: now)
+            #expect(rest.until <= now)
+        }
+        rest.failed(Failure.timedOut, at: now)
+        #expect(rest.until == now + DelegatedLimits.firstRest)
+        rest.failed(Failure.status(503, "", retryAfter: nil), at: now)
+        #expect(rest.until == now + DelegatedLimits.firstRest * 2)
+        rest.failed(Failure.status(429, "", retryAfter: .seconds(100)), at: now)
+        #expect(rest.until == now + .seconds(100))
+        for _ in 0..<100 { rest.failed(Failure.status(429, "", retryAfter: .seconds(86_400)), at: now) }
+        #expect(rest.until == now + DelegatedLimits.longestRest)
+    }
+
     @Test func addressesOfRouters() throws {
         let world = World(seed: 1)
         defer { withExtendedLifetime(world) {} }
         let system = world.host("node").system
         for text in ["https://example.org", "http://127.0.0.1:8101/", "https://example.org/routing/v1", "https://example.org/routing/v1/"] {
-            _ = try DelegatedRouter(text, agent: "test", system: system)
+            #expect(try DelegatedRouter(text, agent: "test", system: system).subjects.count == 3)
         }
-        for text in ["", "example.org", "ftp://example.org", "https://", "https://example.org/other", "https://user@example.org", "https://a b"] {
+        for subject in DelegatedRouter.Subject.allCases {
+            #expect(try DelegatedRouter("https://example.org/routing/v1/\(subject.rawValue)/", agent: "test", system: system).subjects == [subject])
+        }
+        for text in ["", "example.org", "ftp://example.org", "https://", "https://example.org/other", "https://example.org/providers", "https://user@example.org", "https://a b"] {
             #expect(throws: DelegatedRouter.Failure.badAddress(text)) { _ = try DelegatedRouter(text, agent: "test", system: system) }
         }
     }
@@ -255,6 +284,12 @@ private struct KnownRouting: ContentRouting, PeerRouting, ValueRouting {
              "Provide": {"Strategy": "pinned", "DHT": {"Interval": "5h"}}}
             """)
         #expect(some.delegates.findProviders.count == 2 && some.delegates.getValues.count == 2 && some.delegates.putValues.count == 1 && some.delegates.provide.isEmpty)
+        let parted = try make("""
+            {"Routing": {"DelegatedRouters": ["https://a.example/routing/v1/providers", "https://b.example/routing/v1/ipns"]},
+             "Ipns": {"DelegatedPublishers": ["https://c.example/routing/v1/ipns", "https://d.example/routing/v1/peers"]}}
+            """)
+        #expect(parted.delegates.findProviders.count == 1 && parted.delegates.findPeers.isEmpty)
+        #expect(parted.delegates.getValues.count == 1 && parted.delegates.putValues.count == 1)
         #expect(some.ignoredProviders.count == 1 && some.republishing.interval == .seconds(3600) && some.republishing.lifetime == .seconds(10_800))
         #expect(some.naming.longestTimeToLive == .seconds(60) && some.naming.cachedNames == 7)
         #expect(some.announcing?.interval == .seconds(18_000) && some.announcing?.strategy.scope == .pinned)
@@ -271,6 +306,12 @@ private struct KnownRouting: ContentRouting, PeerRouting, ValueRouting {
         #expect(!custom.usesHashTables.findPeers && custom.delegates.findPeers.count == 1 && custom.usesHashTables.getValues && custom.delegates.getValues.isEmpty)
         for (text, type) in [
             ("{\"Provide\": {\"Strategy\": \"nothing\"}}", RoutingType.automatic), ("{\"Provide\": {\"DHT\": {\"Interval\": \"49h\"}}}", .automatic),
+            (
+                """
+                {"Routing": {"Routers": {"d": {"Type": "dht"}}, "Methods": {"find-providers": {"RouterName": "d"}, "find-peers": {"RouterName": "d"},
+                 "get-ipns": {"RouterName": "d"}, "put-ipns": {"RouterName": "d"}, "provide": {"RouterName": "d"}, "other": {"RouterName": "d"}}}}
+                """, .custom
+            ),
             ("{\"Ipns\": {\"RepublishPeriod\": \"30s\"}}", .automatic), ("{\"Ipns\": {\"RecordLifetime\": \"1h\"}}", .automatic),
             ("{\"Routing\": {\"DelegatedRouters\": [\"nonsense\"]}}", .automatic), ("{}", .custom),
             ("{\"Routing\": {\"Routers\": {\"a\": {\"Type\": \"parallel\", \"Parameters\": {\"Routers\": [{\"RouterName\": \"a\"}]}}}, \"Methods\": {\"provide\": {\"RouterName\": \"a\"}}}}", .custom),

@@ -12,9 +12,9 @@ package enum RoutingSettings {
         switch type {
         case .automatic, .automaticClient, .delegated:
             for router in try routers(strings(configuration, "Routing.DelegatedRouters"), "Routing.DelegatedRouters", configuration, system) {
-                settings.delegates.findProviders.append(router)
-                settings.delegates.findPeers.append(router)
-                settings.delegates.getValues.append(router)
+                if router.subjects.contains(.providers) { settings.delegates.findProviders.append(router) }
+                if router.subjects.contains(.peers) { settings.delegates.findPeers.append(router) }
+                if router.subjects.contains(.ipns) { settings.delegates.getValues.append(router) }
             }
         case .custom: try CustomRouting.apply(configuration, to: &settings, on: system)
         case .dht, .dhtClient, .dhtServer, .none: break
@@ -31,9 +31,15 @@ package enum RoutingSettings {
         return settings
     }
 
+    /// Whether the hash tables are one router among others (Kubo: `Routing.Type` `auto`, `autoclient`), so that their failures are not the answer.
+    package static func isAutomatic(_ configuration: Configuration) -> Bool {
+        [RoutingType.automatic, .automaticClient].contains { $0.rawValue == configuration.routingType }
+    }
+
     /// `Ipns.DelegatedPublishers`.
     package static func publishers(_ configuration: Configuration, on system: any System) throws(CommandError) -> [any ValueRouting] {
         try routers(strings(configuration, "Ipns.DelegatedPublishers"), "Ipns.DelegatedPublishers", configuration, system)
+            .filter { $0.subjects.contains(.ipns) }
     }
 
     static func routers(_ texts: [String], _ key: String, _ configuration: Configuration, _ system: any System) throws(CommandError) -> [DelegatedRouter] {
@@ -82,8 +88,8 @@ package enum RoutingSettings {
             options.interval = interval
         }
         if let lifetime = try duration(configuration, "Ipns.RecordLifetime") {
-            guard lifetime > options.interval else {
-                throw CommandError("config setting Ipns.RecordLifetime (\(GoDuration.text(lifetime))) must be longer than the republish period (\(GoDuration.text(options.interval)))")
+            guard lifetime >= options.interval else {
+                throw CommandError("IPNS.RecordLifetime (\(GoDuration.text(lifetime))) must be >= IPNS.RepublishPeriod (\(GoDuration.text(options.interval)))")
             }
             options.lifetime = lifetime
         }
@@ -107,6 +113,7 @@ package enum RoutingSettings {
             }
             options.interval = interval == .zero ? nil : interval
         }
+        options.resumes = configuration["Provide.DHT.ResumeEnabled"]?.bool ?? true
         return options
     }
 }
@@ -121,10 +128,13 @@ private enum CustomRouting {
     private static let depth = 16
 
     static func apply(_ configuration: Configuration, to settings: inout RoutingConfiguration, on system: any System) throws(CommandError) {
+        let chosen = configuration["Routing.Methods"]?.object ?? OrderedMap()
+        for method in methods where chosen[method] == nil { throw CommandError("method name \"\(method)\" is missing from Routing.Methods config param") }
+        for (method, _) in chosen.entries where !methods.contains(method) {
+            throw CommandError("method name \"\(method)\" is not a supported method on Routing.Methods config param")
+        }
         for method in methods {
-            guard let name = configuration["Routing.Methods"]?[method]?["RouterName"]?.string else {
-                throw CommandError("method name \"\(method)\" is missing from Routing.Methods config param")
-            }
+            guard let name = chosen[method]?["RouterName"]?.string else { throw CommandError("Routing.Methods: \"\(method)\" has no RouterName") }
             var (usesTables, endpoints) = (false, [String]())
             try collect(name, configuration, depth, &usesTables, &endpoints)
             let routers = try RoutingSettings.routers(endpoints, "Routing.Routers", configuration, system)

@@ -21,6 +21,8 @@ package enum DelegatedLimits {
 
     /// How long the server searches for one question.
     package static let searchTime = Duration.seconds(30)
+    /// How long a record that is put here may take to come.
+    package static let bodyTime = Duration.seconds(10)
     /// Records in an answer that is not a stream.
     package static let listed = 100
     /// Questions that the server works on at once; more are told to come back.

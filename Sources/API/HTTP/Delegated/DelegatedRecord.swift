@@ -75,7 +75,7 @@ package struct DelegatedFilter: Hashable, Sendable {
     }
 }
 
-/// Cuts a response into records as it comes: one JSON text with a list, or a stream with one on each line.
+/// Cuts a response into records as it comes: one JSON text with a list, or a stream of objects, one on each line as a rule.
 package struct DelegatedReader: Sendable {
     package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         case tooLarge
@@ -92,7 +92,9 @@ package struct DelegatedReader: Sendable {
     private let isStream: Bool
     /// The member that holds the list: `Providers`, `Peers`.
     private let member: String
+    /// What came of the object under way, or of the whole text.
     private var buffer: [UInt8] = []
+    private var nesting = JSONNesting()
     private var total = 0
     private var records = 0
 
@@ -112,16 +114,20 @@ package struct DelegatedReader: Sendable {
             records = DelegatedLimits.records
             return []
         }
-        buffer += bytes.array
-        guard isStream else { return [] }
-        var found: [DelegatedRecord] = []
-        var start = 0
-        while let end = buffer[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            try take(buffer[start..<end], &found)
-            start = end + 1
+        guard isStream else {
+            buffer += bytes.array
+            return []
         }
-        buffer.removeFirst(start)
-        guard buffer.count <= DelegatedLimits.line else { throw .tooLarge }
+        var found: [DelegatedRecord] = []
+        for byte in bytes.array where !isFull {
+            // Objects may also follow each other without a line's end, as Go's readers allow.
+            if buffer.isEmpty, byte == 0x20 || (0x09...0x0d).contains(byte) { continue }
+            buffer.append(byte)
+            guard buffer.count <= DelegatedLimits.line else { throw .tooLarge }
+            guard nesting.isComplete(after: byte) else { continue }
+            if let record = DelegatedRecord(try parse(buffer)) { keep(record, &found) }
+            buffer.removeAll(keepingCapacity: true)
+        }
         return found
     }
 
@@ -129,19 +135,13 @@ package struct DelegatedReader: Sendable {
     package mutating func finish() throws(Failure) -> [DelegatedRecord] {
         var found: [DelegatedRecord] = []
         if isStream {
-            try take(buffer[...], &found)
+            if !buffer.isEmpty, !isFull, let record = DelegatedRecord(try parse(buffer)) { keep(record, &found) }
         } else {
-            let json = try parse(buffer[...])
+            let json = try parse(buffer)
             for entry in json[member]?.array ?? [] where !isFull { if let record = DelegatedRecord(entry) { keep(record, &found) } }
         }
         buffer = []
         return found
-    }
-
-    private mutating func take(_ line: ArraySlice<UInt8>, _ found: inout [DelegatedRecord]) throws(Failure) {
-        guard line.count <= DelegatedLimits.line else { throw .tooLarge }
-        guard line.contains(where: { $0 != 0x20 && $0 != 0x0d && $0 != 0x09 }), !isFull else { return }
-        if let record = DelegatedRecord(try parse(line)) { keep(record, &found) }
     }
 
     private mutating func keep(_ record: DelegatedRecord, _ found: inout [DelegatedRecord]) {
@@ -149,7 +149,31 @@ package struct DelegatedReader: Sendable {
         found.append(record)
     }
 
-    private func parse(_ text: ArraySlice<UInt8>) throws(Failure) -> JSON {
-        do { return try JSON(parsing: Bytes(Array(text))) } catch { throw .malformed("\(error)") }
+    private func parse(_ text: [UInt8]) throws(Failure) -> JSON {
+        do { return try JSON(parsing: Bytes(text)) } catch { throw .malformed("\(error)") }
+    }
+}
+
+/// Finds where a JSON object ends, byte by byte; whether it is one is for the parser to say. What is no object ends with its line.
+private struct JSONNesting: Sendable {
+    private var depth = 0
+    private var isString = false
+    private var isEscaped = false
+
+    mutating func isComplete(after byte: UInt8) -> Bool {
+        if isString {
+            if isEscaped { isEscaped = false } else if byte == UInt8(ascii: "\\") { isEscaped = true } else if byte == UInt8(ascii: "\"") { isString = false }
+            return false
+        }
+        switch byte {
+        case UInt8(ascii: "\""): isString = true
+        case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+        case UInt8(ascii: "}"), UInt8(ascii: "]"):
+            depth = max(0, depth - 1)
+            return depth == 0
+        case UInt8(ascii: "\n"): return depth == 0
+        default: break
+        }
+        return false
     }
 }

@@ -9,33 +9,43 @@ import WaggleNetwork
 /// `GET /routing/v1/providers/{cid}`, `GET /routing/v1/peers/{peer}`, `GET` and `PUT /routing/v1/ipns/{name}`; lists come as a stream where the
 /// server can. It is not told what this node provides: the specification has no way for that. Spec: specs.ipfs.tech/routing/http-routing-v1.
 package final class DelegatedRouter: ContentRouting, PeerRouting, ValueRouting {
+    /// What a server can be asked.
+    package enum Subject: String, CaseIterable, Sendable { case providers, peers, ipns }
+
+    /// What this one is asked: all, unless its address ends with one of them.
+    package let subjects: Set<Subject>
     private let base: String
     private let system: any System
     private let agent: String
     private let filter: DelegatedFilter
-    private let state = Mutex<(failures: Int, restsUntil: Instant)>((0, Instant(nanoseconds: 0)))
+    private let state = Mutex(RouterRest())
 
     package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         case badAddress(String)
         /// It failed lately and is left alone for a while.
         case resting
-        case status(Int, String)
+        /// What it said beside, and for how long it wants to be left alone.
+        case status(Int, String, retryAfter: Duration?)
         case timedOut
 
         package var description: String {
             switch self {
-            case .badAddress(let text): "\"\(text)\" is not the address of a router: http:// or https:// and a host, maybe with /routing/v1"
+            case .badAddress(let text):
+                "\"\(text)\" is not the address of a router: http:// or https:// and a host, maybe with /routing/v1, /routing/v1/providers, …/peers or …/ipns"
             case .resting: "the router failed lately and is not asked for a while"
-            case .status(let status, let text): "the router answered with status \(status)" + (text.isEmpty ? "" : ": \(text)")
+            case .status(let status, let text, _): "the router answered with status \(status)" + (text.isEmpty ? "" : ": \(text)")
             case .timedOut: "the router did not answer in time"
             }
         }
     }
 
-    /// - Parameter address: `https://host` or the same with `/routing/v1` behind it.
+    /// - Parameter address: `https://host` or the same with `/routing/v1` behind it, and behind that maybe the one thing it is asked for.
     package init(_ address: String, agent: String, system: any System) throws(Failure) {
         var text = address
         while text.hasSuffix("/") { text.removeLast() }
+        let subject = Subject.allCases.first { text.hasSuffix("/routing/v1/\($0.rawValue)") }
+        if let subject { text.removeLast(subject.rawValue.utf8.count + 1) }
+        subjects = subject.map { [$0] } ?? Set(Subject.allCases)
         if text.hasSuffix("/routing/v1") { text.removeLast("/routing/v1".count) }
         guard let scheme = ["https://", "http://"].first(where: text.hasPrefix) else { throw .badAddress(address) }
         let host = text.dropFirst(scheme.count)
@@ -139,7 +149,7 @@ package final class DelegatedRouter: ContentRouting, PeerRouting, ValueRouting {
         _ handle: @escaping @Sendable (HTTPClientExchange) async throws -> R
     ) async throws -> R {
         let home = system.home
-        guard state.withLock({ $0.restsUntil <= home.now }) else { throw Failure.resting }
+        guard state.withLock({ $0.until <= home.now }) else { throw Failure.resting }
         let result = Mutex<R?>(nil)
         do {
             try await home.run { [system] in
@@ -149,26 +159,21 @@ package final class DelegatedRouter: ContentRouting, PeerRouting, ValueRouting {
                 }
             }
             guard let value = result.withLock({ $0 }) else { throw Failure.timedOut }
-            state.withLock { $0 = (0, Instant(nanoseconds: 0)) }
+            state.withLock { $0 = RouterRest() }
             return value
         } catch {
-            if !(error is CancellationError), !Task.isCancelled { failed() }
+            if !(error is CancellationError), !Task.isCancelled { state.withLock { $0.failed(error, at: home.now) } }
             throw error
-        }
-    }
-
-    private func failed() {
-        let now = system.home.now
-        state.withLock { state in
-            state.failures = min(state.failures + 1, 10)
-            state.restsUntil = now + min(DelegatedLimits.firstRest * (1 << (state.failures - 1)), DelegatedLimits.longestRest)
         }
     }
 
     private static func check(_ head: HTTPResponseHead, _ exchange: HTTPClientExchange) async throws {
         guard head.status != 200 else { return }
         let text = try await body(exchange, limit: 1024, cuts: true).utf8 ?? ""
-        throw Failure.status(head.status, text.split(whereSeparator: \.isNewline).first.map(String.init) ?? "")
+        let retryAfter = head.headers["retry-after"].flatMap { Int64($0) }.map { Duration.seconds(max(0, min($0, 86_400))) }
+        // It may be shown on a terminal.
+        let line = (text.split(whereSeparator: \.isNewline).first ?? "").unicodeScalars.filter { (0x20...0x7e).contains($0.value) }
+        throw Failure.status(head.status, String(String.UnicodeScalarView(line)), retryAfter: retryAfter)
     }
 
     /// The whole body; longer ones are refused, or cut.
@@ -183,5 +188,23 @@ package final class DelegatedRouter: ContentRouting, PeerRouting, ValueRouting {
             writer.write(bytes)
         }
         return writer.finish()
+    }
+}
+
+/// Until when a router is left alone that failed: longer with each failure, or as long as it asks for.
+struct RouterRest: Sendable {
+    private var failures = 0
+    private(set) var until = Instant(nanoseconds: 0)
+
+    mutating func failed(_ error: any Error, at now: Instant) {
+        var wanted = Duration.zero
+        if case DelegatedRouter.Failure.status(let status, _, let retryAfter) = error {
+            // Who refuses one question may answer others.
+            guard status == 429 || (status >= 500 && status != 501) else { return }
+            wanted = retryAfter ?? .zero
+        }
+        let rest = max(DelegatedLimits.firstRest * (1 << failures), wanted)
+        failures = min(failures + 1, 10)
+        until = now + min(rest, DelegatedLimits.longestRest)
     }
 }

@@ -56,13 +56,19 @@ package final class DelegatedServer: GatewayHandler {
         let parts = head.path.dropFirst(DelegatedServer.prefix.count).split(separator: "/").map(String.init)
         guard let question = Question(parts) else { return await refuse(request, 400, "unknown path") }
         guard question.isSupported(head.method) else { return await refuse(request, 501, "this method is not supported here") }
+        // What comes with a question is read first: who sends it slowly takes nobody's place.
+        var body = Bytes()
+        if head.method == "PUT" {
+            guard let whole = await record(in: request) else { return }
+            body = whole
+        }
         guard begin() else { return await refuse(request, 429, "too many questions at once", [("Retry-After", "\(DelegatedLimits.retryAfter)")]) }
         defer { active.withLock { $0 -= 1 } }
         switch (question, head.method) {
         case (.providers(let text), _): await providers(text, request)
         case (.peers(let text), _): await peers(text, request)
         case (.closest(let text), _): await closest(text, request)
-        case (.ipns(let text), "PUT"): await put(text, request)
+        case (.ipns(let text), "PUT"): await put(body, text, request)
         case (.ipns(let text), _): await get(text, request)
         case (.provide, _): await refuse(request, 501, "this server does not take announcements")
         }
@@ -127,7 +133,7 @@ package final class DelegatedServer: GatewayHandler {
     }
 
     private func closest(_ text: String, _ request: any HTTPRequesting) async {
-        guard let closest = backend.closest else { return await refuse(request, 501, "this node has no hash table") }
+        guard let closest = backend.closest else { return await refuse(request, 501, "the hash table is not available on this node") }
         let hash: Bytes
         if let peer = DelegatedServer.peer(text) { hash = peer.bytes } else if let cid = CID(text) { hash = cid.multihash.bytes } else {
             return await refuse(request, 422, "unable to parse as CID or PeerID")
@@ -272,19 +278,33 @@ package final class DelegatedServer: GatewayHandler {
         ]
     }
 
-    private func put(_ text: String, _ request: any HTTPRequesting) async {
+    /// The record that comes with a question; nil when the question was refused or given up.
+    private func record(in request: any HTTPRequesting) async -> Bytes? {
         guard request.head.headers["content-type"]?.contains(DelegatedMedia.record) == true else {
-            return await refuse(request, 406, "content type in 'Content-Type' header is missing or not supported, retry with '\(DelegatedMedia.record)'")
+            await refuse(request, 406, "content type in 'Content-Type' header is missing or not supported, retry with '\(DelegatedMedia.record)'")
+            return nil
         }
-        guard let name = DelegatedServer.name(text) else { return await refuse(request, 400, "unable to parse the name: a CIDv1 of codec libp2p-key is wanted") }
-        var writer = ByteWriter()
+        let body = Mutex<(bytes: [UInt8], isWhole: Bool, isLong: Bool)>(([], false, false))
         do {
-            while let bytes = try await request.readBody() {
-                guard writer.count + bytes.count <= NamingLimits.record else { return await refuse(request, 400, "provided record is too long") }
-                writer.write(bytes)
+            try await TimeLimit.run(DelegatedLimits.bodyTime, on: system.home) {
+                while let bytes = try await request.readBody() {
+                    let isLong = body.withLock { body in
+                        body.isLong = body.bytes.count + bytes.count > NamingLimits.record
+                        if !body.isLong { body.bytes += bytes.array }
+                        return body.isLong
+                    }
+                    if isLong { return }
+                }
+                body.withLock { $0.isWhole = true }
             }
-        } catch { return }
-        let body = writer.finish()
+        } catch { return nil }
+        let (whole, isLong) = body.withLock { ($0.isWhole ? Bytes($0.bytes) : nil, $0.isLong) }
+        if isLong { await refuse(request, 400, "provided record is too long") } else if whole == nil { await refuse(request, 408, "the record did not come in time") }
+        return whole
+    }
+
+    private func put(_ body: Bytes, _ text: String, _ request: any HTTPRequesting) async {
+        guard let name = DelegatedServer.name(text) else { return await refuse(request, 400, "unable to parse the name: a CIDv1 of codec libp2p-key is wanted") }
         let record: IPNSRecord
         do throws(IPNSError) {
             record = try IPNSRecord(decoding: body)
@@ -292,7 +312,8 @@ package final class DelegatedServer: GatewayHandler {
         } catch {
             return await refuse(request, 400, "provided record is invalid: \(error)")
         }
-        do { try await backend.names.share(record, of: name) } catch is CancellationError { return } catch {
+        // Who knows nobody keeps it in its own part of the hash table.
+        do { try await backend.names.share(record, of: name) } catch is CancellationError { return } catch KademliaError.noPeers {} catch {
             return await refuse(request, 500, "delegate error: \(CommandError(explaining: error).message)")
         }
         request.begin(200, DelegatedServer.open)
