@@ -89,7 +89,12 @@ import WaggleSimulation
         #expect(try shell("name", "put", "--allow-offline", name, "record").line == name)
         #expect(try shell("name", "put", "--allow-offline", "12D3KooWBETYGvQhHCSDM5hjqhDzHdd4fANtM24c7Eu3zxzgoRUq", "record").error == "Error: record validation failed: signature verification failed\n")
         #expect(try shell("routing", "put", "--allow-offline", "/ipns/\(name)", "record").code == 0)
-        #expect(try shell("name", "put", name, "record").error.hasPrefix("Error: can't put while offline"))
+        for command in ["name", "routing"] {
+            #expect(try shell(command, "put", "/ipns/\(name)", "record").error.hasPrefix("Error: can't put while offline: pass `--allow-offline` to override"))
+        }
+        try shell.file("/work/text", Array("foo".utf8))
+        #expect(try shell("routing", "put", "--allow-offline", "/ipns/\(name)", "text").error == "Error: invalid IPNS record: record is malformed: it is no protobuf message\n")
+        for key in ["foo", "/pk/foo", "/ipns/foo"] { #expect(try shell("routing", "put", key, "text").error == "Error: invalid key: \(key) is not an IPNS name\n") }
         try shell.file("/work/large", [UInt8](repeating: 0, count: 11 << 10))
         #expect(try shell("name", "put", "--allow-offline", name, "large").error == "Error: record exceeds maximum size of 10240 bytes, use --force to skip size check\n")
     }

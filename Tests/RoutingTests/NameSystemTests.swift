@@ -175,6 +175,36 @@ private let second = "/ipfs/bafkqaaa"
         }
     }
 
+    @Test func whatNobodyTookIsTriedAgainSoon() throws {
+        try withHost(limit: .seconds(1_000_000)) { system, _ in
+            let board = RecordBoard(system)
+            let names = NameSystem(system: system, store: try store(system), routing: board)
+            let (own, foreign) = (try testKey(1), try testKey(2))
+            let republisher = NameRepublisher(names) { [own] }
+            board.isDown = true
+            await #expect(throws: RoutingError.noRouter) { try await names.publish(try ContentPath(parsing: first), with: own) }
+            let record = try IPNSRecord(.init(value: first, sequence: 7, validity: system.wallTime + .seconds(3600)), with: foreign)
+            let name = IPNSName(PeerID(foreign.publicKey))
+            try await names.put(record, of: name, sharing: false)
+            await #expect(throws: RoutingError.noRouter) { try await names.tell(record, of: name) }
+            await republisher.retry()
+            #expect(names.untold.withLock { $0.count } == 2 && board.puts == 0)
+            board.isDown = false
+            await republisher.retry()
+            // Ours was signed anew, the other one is as it was.
+            #expect(!names.hasUntold && board.puts == 2)
+            #expect(try await names.record(of: name) == record)
+            await republisher.retry()
+            #expect(board.puts == 2)
+            // What expires meanwhile is given up.
+            board.isDown = true
+            await #expect(throws: RoutingError.noRouter) { try await names.tell(record, of: name) }
+            try await system.home.sleep(until: system.home.now + .seconds(3601))
+            await republisher.retry()
+            #expect(!names.hasUntold)
+        }
+    }
+
     @Test func theCacheIsBounded() {
         var cache = NameCache(capacity: 3)
         let now = WallTime(nanoseconds: 0)

@@ -105,7 +105,7 @@ package final class Daemon: Sendable {
         settings.fetchSeeds = { url, limit in try await HTTPFetch.get(url, limit: limit, accept: "application/json, text/plain", system: system) }
         if let text = request.string("routing"), let type = RoutingType(rawValue: text) { settings.routing = type }
         var routing = try RoutingSettings.make(configuration, type: settings.routing, on: system)
-        if request.flag("enable-namesys-pubsub") { routing.namesOverPubSub = true }
+        routing.namesOverPubSub = request.flagIfGiven("enable-namesys-pubsub") ?? routing.namesOverPubSub
         // They need publish-subscribe, whether it is asked for or not.
         if routing.namesOverPubSub, settings.pubsub == nil { settings.pubsub = try NodeSettings.pubsub(configuration, isForced: true) }
         let node = try await open(path, request.flag("offline") ? nil : settings, routing, configuration.peerID, system)

@@ -4,6 +4,7 @@ import WaggleContent
 import WaggleCryptography
 import WaggleFormats
 import WaggleNetwork
+import WaggleServices
 
 /// `name publish`, `resolve`, `inspect`, `get`, `put`.
 enum NameCommands {
@@ -171,6 +172,8 @@ struct PublishingRoute {
     private let names: NameSystem
     private let publishers: (any ValueRouting)?
     private let allowsFailure: Bool
+    /// With other routers than the hash tables it is no failure that these know nobody yet.
+    private let allowsSolitude: Bool
 
     /// Throws where the options do not fit together, or nobody is there.
     init(_ request: Request, _ session: Session, offline: String = "can't publish while offline") throws {
@@ -179,6 +182,7 @@ struct PublishingRoute {
         let node = try session.node
         names = node.names
         allowsFailure = allowsOffline
+        allowsSolitude = try RoutingSettings.isAutomatic(session.configuration)
         if allowsDelegated {
             let delegates = try RoutingSettings.publishers(try session.configuration, on: session.system)
             guard !delegates.isEmpty else {
@@ -195,10 +199,13 @@ struct PublishingRoute {
         }
     }
 
-    /// Has others keep a record that is stored here already.
-    func share(_ record: IPNSRecord, of name: IPNSName) async throws {
+    /// Has others keep a record that is stored here already. The first node of a network has nobody to tell: it does so later.
+    /// `isForced`: nor is it a failure that others have a newer one.
+    func share(_ record: IPNSRecord, of name: IPNSName, isForced: Bool = false) async throws {
         guard let publishers else { return }
-        do { try await publishers.putValue(record.encoded, for: name.routingKey) } catch {
+        do { try await names.tell(record, of: name, to: publishers) } catch KademliaError.noPeers where allowsSolitude {
+        } catch KademliaError.outdated where isForced {
+        } catch {
             guard allowsFailure, !(error is CancellationError) else { throw error }
         }
     }

@@ -117,7 +117,7 @@ enum NameRecordCommands {
         do { record = try IPNSRecord(decoding: bytes) } catch { throw CommandError("invalid IPNS record: \(error)") }
         if !isForced { try await check(record, name, names, session) }
         try await names.put(record, of: name, sharing: false)
-        try await route.share(record, of: name)
+        try await route.share(record, of: name, isForced: isForced)
         let value: String
         do { value = try record.path.description } catch { value = "" }
         try await emitter.emitOnce(["Name": .string(name.description), "Value": .string(value)])

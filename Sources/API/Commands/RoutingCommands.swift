@@ -4,6 +4,7 @@ import WaggleBase
 import WaggleContent
 import WaggleFormats
 import WaggleNetwork
+import WaggleServices
 
 /// `routing findprovs`, `findpeer`, `get`, `put`, `provide`, `reprovide`: questions to the hash tables and the other routers.
 enum RoutingCommands {
@@ -27,8 +28,13 @@ enum RoutingCommands {
         let count = Int(clamping: request.integer("num-providers") ?? 20)
         guard count > 0 else { throw CommandError("number of providers must be greater than 0") }
         let cid = try key(request.arguments[0])
+        let isAutomatic = try RoutingSettings.isAutomatic(session.configuration)
         try await QueryEvents.run(session, emitter, tellsClosest: request.flag("verbose")) { events in
-            _ = try await online.routing.discovery.findProviders(of: cid, count: count, limit: nil) { events.tell(.provider, nil, [$0]) }
+            do {
+                _ = try await online.routing.discovery.findProviders(of: cid, count: count, limit: nil) { events.tell(.provider, nil, [$0]) }
+            } catch KademliaError.noPeers where isAutomatic {
+                // Who knows nobody yet has found nobody.
+            }
         }
     }
 
@@ -142,14 +148,13 @@ enum RoutingCommands {
         ],
         text: { event, request in QueryEvents.text(event, request) { kind, event, _ in kind == .value ? "\(event["ID"]?.string ?? "")\n" : nil } }
     ) { request, session, emitter in
-        let record = try IPNSRecord(decoding: try await NameCommands.file(request, "value-file", limit: .mebibytes(1)))
         guard let name = IPNSName(request.arguments[0]) else { throw CommandError("invalid key: \(request.arguments[0]) is not an IPNS name") }
-        let names = try session.node.names
-        guard names.isOnline || request.flag("allow-offline") else { throw CommandError("can't put while offline: pass `--allow-offline` to override") }
-        do { try await names.put(record, of: name) } catch {
-            // It is stored here, which is all that is asked for.
-            guard request.flag("allow-offline"), !(error is IPNSError), !(error is CancellationError) else { throw error }
-        }
+        let route = try PublishingRoute(request, session, offline: "can't put while offline")
+        let bytes = try await NameCommands.file(request, "value-file", limit: .mebibytes(1))
+        let record: IPNSRecord
+        do { record = try IPNSRecord(decoding: bytes) } catch { throw CommandError("invalid IPNS record: \(error)") }
+        try await session.node.names.put(record, of: name, sharing: false)
+        try await route.share(record, of: name)
         try await emitter.emitOnce(QueryEvents.event(.value, name.peer))
     }
 
@@ -193,7 +198,8 @@ enum RoutingCommands {
         "reprovide", "Trigger a reprovide cycle.", description: "Kept for scripts: content is announced again by a continuous sweep, which needs no trigger.",
         example: "> waggle provide stat --all"
     ) { _, session, _ in
-        _ = try ProvideCommands.announcer(session, "invalid configuration: Provide.Enabled is set to 'false'")
+        let announcer = try ProvideCommands.announcer(session, "invalid configuration: Provide.Enabled is set to 'false'")
+        guard announcer.options.interval != nil else { throw CommandError("invalid configuration: Provide.DHT.Interval is set to '0'") }
         throw CommandError(
             "manual reprovide is not available with the sweep provider; run '\(session.programName) provide stat --all' to monitor the sweep schedule")
     }

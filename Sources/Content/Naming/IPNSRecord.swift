@@ -21,7 +21,7 @@ public struct IPNSRecord: Sendable {
     /// Reads a record of at most `NamingLimits.record` bytes, whose signature is not looked at.
     public init(decoding bytes: Bytes) throws(IPNSError) {
         guard bytes.count <= NamingLimits.record else { throw .tooLarge(bytes: bytes.count) }
-        do { message = try IPNSMessage(bytes) } catch { throw .malformed("\(error)") }
+        do { message = try IPNSMessage(bytes) } catch { throw .malformed("it is no protobuf message") }
         guard !message.data.isEmpty else { throw .noData }
         let value: Value
         do { value = try DagCBOR.decode(message.data, .relaxed) } catch { throw .malformed("\(error)") }

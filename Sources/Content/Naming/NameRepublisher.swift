@@ -1,3 +1,4 @@
+import Synchronization
 import WaggleBase
 import WaggleCryptography
 import WaggleNetwork
@@ -33,22 +34,54 @@ public final class NameRepublisher: Service {
     public func run(on swarm: Swarm) async throws {
         let home = swarm.system.home
         var next = home.now + min(NamingLimits.firstRepublish, options.interval)
+        var tries = 0
         while true {
-            try await home.sleep(until: next)
-            let isWhole = await republish()
-            next = home.now + (isWhole ? options.interval : min(NamingLimits.republishRetry, options.interval))
+            // Less and less often for what nobody takes.
+            try await home.sleep(until: min(next, home.now + NamingLimits.republishRetry * (1 << min(tries, NamingLimits.retryDoublings))))
+            if home.now >= next {
+                let isWhole = await republish()
+                next = home.now + (isWhole || names.hasUntold ? options.interval : NamingLimits.republishRetry)
+                tries = 0
+            } else if names.hasUntold {
+                await retry()
+                tries += 1
+            } else {
+                tries = 0
+            }
         }
     }
 
-    /// One round; says whether all went well.
+    /// Tries what nobody took: records of our keys are signed anew, those that were made elsewhere stay as they are.
+    func retry() async {
+        let due = names.untold.withLock { $0 }
+        await republish(due.contains)
+        for name in due.intersection(names.untold.withLock { $0 }).sorted(by: { $0.peer < $1.peer }) {
+            do {
+                guard let record = try names.storedRecord(of: name) else { throw IPNSError.invalidName }
+                try record.verify(name, at: names.system.wallTime)
+                try await names.tell(record, of: name)
+            } catch is CancellationError {
+                return
+            } catch is IPNSError {
+                // It has expired, and nobody here can sign it again.
+                names.untold.withLock { _ = $0.remove(name) }
+            } catch {
+                log(.debug, "a name was not told", [LogField("name", name), LogField("error", "\(error)")])
+            }
+        }
+    }
+
+    /// One round over our names, or those that `isDue` chooses; says whether all went well. What did not is tried again soon.
     @discardableResult
-    public func republish() async -> Bool {
+    public func republish(_ isDue: (@Sendable (IPNSName) -> Bool)? = nil) async -> Bool {
         var isWhole = true
+        // Who is alone hears of it once a round.
+        let level = isDue == nil ? LogLevel.info : .debug
         do {
-            for key in try keys() {
+            for key in try keys() where isDue?(IPNSName(PeerID(key.publicKey))) ?? true {
                 do { try await republish(key) } catch is CancellationError { return false } catch {
                     isWhole = false
-                    log(.info, "a name was not published again", [LogField("name", IPNSName(PeerID(key.publicKey))), LogField("error", "\(error)")])
+                    log(level, "a name was not published again", [LogField("name", IPNSName(PeerID(key.publicKey))), LogField("error", "\(error)")])
                 }
             }
         } catch {

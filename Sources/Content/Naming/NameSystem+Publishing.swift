@@ -24,13 +24,13 @@ extension NameSystem {
     }
 
     /// Makes `path` what the name of `key` stands for: signs a record with the next sequence number, stores it durably, and has others keep
-    /// it. When the others cannot be reached it throws, but the record stays and is published with the next round of `NameRepublisher`.
+    /// it. When the others cannot be reached it throws, but the record stays, and `NameRepublisher` tries again soon.
     @discardableResult
     public func publish(_ path: ContentPath, with key: IdentityKeyPair, _ options: Publishing = Publishing()) async throws -> IPNSRecord {
         let name = IPNSName(PeerID(key.publicKey))
         let record = try await sign(path.description, key, name, options)
         cache.withLock { $0.forget(name.description) }
-        if options.isShared, let routing { try await routing.putValue(record.encoded, for: name.routingKey) }
+        if options.isShared { try await tell(record, of: name) }
         return record
     }
 

@@ -26,6 +26,8 @@ public final class NameSystem: Sendable {
     /// Texts of a domain; empty when there are none, nil where the domain name system is not asked.
     let lookUpTexts: TextLookUp?
     let cache: Mutex<NameCache>
+    /// Names whose stored record nobody took yet; `NameRepublisher` tries them again soon.
+    let untold = Mutex<Set<IPNSName>>([])
     let log: Log
 
     public typealias TextLookUp = @Sendable (_ domain: String) async throws -> [(text: String, timeToLive: Duration)]
@@ -99,7 +101,8 @@ public final class NameSystem: Sendable {
     public func record(of name: IPNSName, _ search: Search = Search()) async throws -> IPNSRecord? {
         let best = Mutex<IPNSRecord?>(nil)
         try await records(of: name, search) { record in
-            best.withLock { $0 = record }
+            // Two routers that answer at the same time may be heard in either order.
+            best.withLock { best in if best.map(record.isBetter) ?? true { best = record } }
             return true
         }
         return best.withLock { $0 }
@@ -114,6 +117,20 @@ public final class NameSystem: Sendable {
             return false
         }
     }
+
+    /// Has others keep a record that is stored here: `routers`, or all that this node asks. Until that succeeds it is tried again with
+    /// `NameRepublisher`.
+    public func tell(_ record: IPNSRecord, of name: IPNSName, to routers: (any ValueRouting)? = nil) async throws {
+        guard let routers = routers ?? routing else { return }
+        do { try await routers.putValue(record.encoded, for: name.routingKey) } catch {
+            untold.withLock { if $0.count < NamingLimits.untold { $0.insert(name) } }
+            throw error
+        }
+        untold.withLock { _ = $0.remove(name) }
+    }
+
+    /// Whether there are names that nobody took yet.
+    var hasUntold: Bool { untold.withLock { !$0.isEmpty } }
 
     /// Stores a record that was made elsewhere and, with `sharing`, has others keep it. Throws when it is not the name's.
     public func put(_ record: IPNSRecord, of name: IPNSName, sharing: Bool = true) async throws {

@@ -32,6 +32,9 @@ public enum NamingLimits {
     public static let republishInterval = Duration.seconds(4 * 3600)
     /// From the start of the node to the first round, so that it knows some peers by then.
     static let firstRepublish = Duration.seconds(60)
-    /// After a round in which something failed.
-    static let republishRetry = Duration.seconds(300)
+    /// Names that wait to be told to others; those beyond wait for the next round.
+    static let untold = 1024
+    /// Between two tries of a name that nobody took yet; doubles so many times.
+    static let republishRetry = Duration.seconds(120)
+    static let retryDoublings = 3
 }
