@@ -16,7 +16,9 @@ private struct AnnouncingNode: Sendable {
     let announcer: Announcer
     let board: AnnouncementBoard
 
-    static func start(_ system: some System, _ strategy: ProvideStrategy.Scope = .all, board: AnnouncementBoard? = nil, fresh: Bool = true) async throws -> AnnouncingNode {
+    static func start(
+        _ system: some System, _ strategy: ProvideStrategy.Scope = .all, board: AnnouncementBoard? = nil, fresh: Bool = true, resumes: Bool = true
+    ) async throws -> AnnouncingNode {
         if fresh { try Repository.initialize(at: "/repo", configuration: "{}", on: system) }
         let repository = try Repository.open("/repo", on: system)
         var configuration = NodeConfiguration.preset(.client)
@@ -25,6 +27,7 @@ private struct AnnouncingNode: Sendable {
         let board = board ?? AnnouncementBoard(system.home)
         var options = Announcer.Options()
         options.strategy = ProvideStrategy(strategy)
+        options.resumes = resumes
         let announcer = try Announcer(repository, routing: board, options: options)
         node.add(announcer)
         try await node.start()
@@ -111,6 +114,29 @@ private struct AnnouncingNode: Sendable {
             try await second.announcer.announce(below: [root])
             #expect(try await second.announcer.clear() >= 1)
             #expect(await second.announcer.statistics().queuedKeys == 0)
+            await second.stop()
+        }
+    }
+
+    @Test(arguments: [true, false]) func theCycleGoesOnAfterARestart(resumes: Bool) throws {
+        try withHost { system, _ in
+            let board = AnnouncementBoard(system.home)
+            board.isDown = true
+            let first = try await AnnouncingNode.start(system, board: board)
+            _ = try await first.add("a", leaves: 3)
+            try await pause(system, 100)
+            #expect(await first.announcer.statistics().cycleElapsed >= .seconds(100))
+            #expect(await first.announcer.statistics().queuedKeys == 4)
+            await first.stop()
+            try await pause(system, 50)
+            let second = try await AnnouncingNode.start(system, board: board, fresh: false, resumes: resumes)
+            try await pause(system, 1)
+            let statistics = await second.announcer.statistics()
+            #expect(resumes ? statistics.cycleElapsed >= .seconds(150) : statistics.cycleElapsed < .seconds(50))
+            #expect(statistics.queuedKeys == (resumes ? 4 : 0))
+            board.isDown = false
+            try await pause(system, 700)
+            #expect(Set(board.keys).count == 4)
             await second.stop()
         }
     }

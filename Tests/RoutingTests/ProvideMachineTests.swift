@@ -74,6 +74,40 @@ private struct Driver {
 }
 
 @Suite struct ProvideMachineTests {
+    @Test func keysThatCannotBeListedKeepTheirTurn() {
+        var machine = ProvideMachine(interval: .seconds(79_200), windowAge: .seconds(3600))
+        let now = Instant(nanoseconds: 1_000_000_000_000_000)
+        machine.handle(.started(elapsed: .seconds(79_200), position: 0), at: now)
+        #expect(machine.next() == .gather(from: 0))
+        machine.handle(.notGathered, at: now)
+        #expect(machine.next() == nil && machine.deadline == now + ProvideLimits.firstRetry)
+        machine.handle(.tick, at: now + ProvideLimits.firstRetry)
+        #expect(machine.next() == .gather(from: 0))
+        #expect(machine.progress.cycles == 0)
+    }
+
+    @Test func theCycleAndWhatIsScheduledAreToldAtOnce() {
+        var machine = ProvideMachine(interval: .seconds(79_200), windowAge: .seconds(3600))
+        let now = Instant(nanoseconds: 1_000_000_000_000_000)
+        machine.handle(.started(elapsed: .seconds(79_200), position: 0), at: now)
+        machine.handle(.gathered([], isWhole: true, total: 0), at: now)
+        machine.handle(.added(3), at: now + .seconds(5))
+        let statistics = machine.statistics(at: now + .seconds(10))
+        #expect(statistics.scheduledKeys == 3 && statistics.cycleElapsed == .seconds(10))
+        // What is overdue comes next, not in the past; the offset stays within the cycle.
+        #expect(statistics.nextRegionDue.map { $0 >= now + .seconds(10) } == true)
+        var hurried = Driver(keys: 10)
+        hurried.tell(.started(elapsed: .seconds(79_200), position: 0))
+        for _ in 0..<50 {
+            hurried.run(for: .seconds(7000))
+            let elapsed = hurried.machine.statistics(at: hurried.now).cycleElapsed
+            #expect(elapsed >= .zero && elapsed < .seconds(79_200))
+        }
+        var once = ProvideMachine(interval: nil, windowAge: .seconds(3600))
+        once.handle(.added(3), at: now)
+        #expect(once.statistics(at: now).scheduledKeys == 0)
+    }
+
     @Test(arguments: [0, 1, 10, 5000]) func everyKeyComesOnceInEachInterval(count: Int) {
         var driver = Driver(keys: count)
         driver.tell(.started(elapsed: .zero, position: 0))

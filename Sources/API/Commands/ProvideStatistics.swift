@@ -174,10 +174,27 @@ struct ProvidePage {
         }
         if !isBrief, show("workers") {
             section(0, "Workers", [
-                ("Active workers", "\(count("workers.active")) / \(count("workers.max")) (max)"), ("Periodic", count("workers.active_periodic")),
-                ("Burst", count("workers.active_burst")), ("Max connections/worker", count("workers.max_provide_conns_per_worker")),
+                (isCompact ? "Active" : "Active workers", "\(count("workers.active")) / \(count("workers.max")) (max)"),
+            ] + workers(at("workers.max").integer ?? 0, periodic: at("workers.active_periodic").integer ?? 0, burst: at("workers.active_burst").integer ?? 0) + [
+                ("Max connections/worker", count("workers.max_provide_conns_per_worker")),
             ])
         }
+    }
+
+    /// What the one worker does: it takes new blocks and the sweep in turn.
+    private func workers(_ all: Int64, periodic: Int64, burst: Int64) -> [(String, String)] {
+        let free = max(0, all - periodic - burst)
+        if isCompact {
+            return [("Periodic", "\(periodic) active, \(free) available, 0 queued"), ("Burst", "\(burst) active, \(free) available, 0 queued")]
+        }
+        func row(_ name: String, _ periodic: some CustomStringConvertible, _ burst: some CustomStringConvertible) -> (String, String) {
+            let first = "\(periodic)"
+            return ("  " + name, first + String(repeating: " ", count: max(1, 10 - first.count)) + "\(burst)")
+        }
+        return [
+            ("Free workers", "\(free)"), row("Workers stats", "Periodic", "Burst"), row("Active", periodic, burst), row("Dedicated", 0, 0),
+            row("Available", free, free), row("Queued", 0, 0),
+        ]
     }
 
     private func details(_ rows: [(String, String)]) -> [(String, String)] { isBrief ? [] : rows }

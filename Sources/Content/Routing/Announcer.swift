@@ -12,6 +12,8 @@ public final class Announcer: Service, @unchecked Sendable {
         public var strategy = ProvideStrategy(.all)
         /// Between two announcements of one block; nil to announce each only once.
         public var interval: Duration? = ProvideLimits.interval
+        /// Whether the sweep and the queue go on where they were before the node was stopped; else everything is announced again at the start.
+        public var resumes = true
 
         public init() {}
     }
@@ -66,11 +68,18 @@ public final class Announcer: Service, @unchecked Sendable {
             if case .peerConnected = event { self?.tell(.peerConnected) }
         }
         observeRepository()
-        let sweep = try queue.loadSweep()
-        // Without a memory everything is due.
-        let elapsed = sweep.map { Duration.nanoseconds(system.wallTime.nanoseconds &- $0.start.nanoseconds) } ?? options.interval ?? .zero
+        if !options.resumes { _ = try await queue.clear() }
+        var elapsed = options.interval ?? .zero
+        var position: UInt64 = 0
+        if options.resumes, let sweep = try queue.loadSweep() {
+            elapsed = .nanoseconds(system.wallTime.nanoseconds &- sweep.start.nanoseconds)
+            position = sweep.position
+        } else {
+            // Without a memory everything is due, and the next start remembers since when.
+            try await queue.saveSweep(start: system.wallTime + .nanoseconds(-elapsed.wholeNanoseconds), position: 0)
+        }
         tell(.queue(queue.count))
-        tell(.started(elapsed: elapsed, position: sweep?.position ?? 0))
+        tell(.started(elapsed: elapsed, position: position))
         do { try await Waiter(on: home).wait() } catch {}
         repository.blocks.observe("provide", nil)
         repository.blocks.observePins(nil)
@@ -126,7 +135,11 @@ public final class Announcer: Service, @unchecked Sendable {
     }
 
     private func store(_ hashes: [Multihash]) async {
-        do { dropped += try await queue.append(hashes).dropped } catch {
+        do {
+            let outcome = try await queue.append(hashes)
+            dropped += outcome.dropped
+            tell(.added(outcome.taken))
+        } catch {
             log(.warning, "new blocks are not queued", [LogField("blocks", hashes.count), LogField("error", "\(error)")])
         }
     }
@@ -157,18 +170,14 @@ public final class Announcer: Service, @unchecked Sendable {
 
     /// The same for every block of some graphs that is here.
     public func announce(below roots: [CID]) async throws {
-        let found = FoundKeys()
-        try await keys.walk(roots) { found.hashes.append($0) }
-        for start in stride(from: 0, to: found.hashes.count, by: ProvideLimits.scanStep) {
-            let outcome = try await queue.append(Array(found.hashes[start..<min(start + ProvideLimits.scanStep, found.hashes.count)]))
-            await home.run {
+        try await keys.walk(roots) { hashes in
+            let outcome = try await self.queue.append(hashes)
+            await self.home.run {
                 self.dropped += outcome.dropped
                 if self.isRunning { self.tell(.queue(self.queue.count)) }
             }
         }
     }
-
-    private final class FoundKeys { var hashes: [Multihash] = [] }
 
     /// Forgets the blocks that wait for their first announcement, and gives their number.
     public func clear() async throws -> Int {
@@ -223,10 +232,10 @@ public final class Announcer: Service, @unchecked Sendable {
         do {
             let window = try await keys.window(from: start)
             tell(.gathered(window.keys, isWhole: window.isWhole, total: window.total))
-        } catch is CancellationError {
+        } catch where Task.isCancelled {
         } catch {
             log(.warning, "the blocks cannot be listed", [LogField("error", "\(error)")])
-            tell(.gathered([], isWhole: true, total: 0))
+            tell(.notGathered)
         }
     }
 
@@ -252,7 +261,7 @@ public final class Announcer: Service, @unchecked Sendable {
             // The machine compares with what it asked for: where all that is here failed, nobody was reached.
             if outcome.failed.count == here.count { outcome.failed = cids }
             tell(.announced(outcome))
-        } catch is CancellationError {
+        } catch where Task.isCancelled {
         } catch {
             log(.debug, "blocks are not announced", [LogField("blocks", keys.count), LogField("error", "\(error)")])
             tell(.announced(nil))

@@ -31,7 +31,7 @@ public struct AnnouncerStatistics: Sendable, Equatable {
     public var overdueRegions = 0
 
     public var interval = Duration.zero
-    /// Since the beginning of the cycle.
+    /// Since the turn of the first region.
     public var cycleElapsed = Duration.zero
     public var uptime = Duration.zero
 
@@ -77,8 +77,6 @@ public struct AnnouncerStatistics: Sendable, Equatable {
         switch source {
         case .queue:
             newKeys += keys
-            // They are found when the keys are listed the next time.
-            scheduledKeys += keys
             newKeysTime += took
         case .sweep:
             sweptKeys += keys

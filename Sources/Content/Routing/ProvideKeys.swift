@@ -64,22 +64,22 @@ struct ProvideKeys: Sendable {
     private func gatherPinned(_ window: inout KeyspaceWindow) async throws {
         let all = try await pins.pins()
         for pin in all where pin.mode == .direct && pin.cid.hashCode != .identity { window.insert(pin.cid.multihash) }
-        try await walk(all.filter { $0.mode == .recursive }.map(\.cid)) { window.insert($0) }
+        try await walk(all.filter { $0.mode == .recursive }.map(\.cid)) { for hash in $0 { window.insert(hash) } }
     }
 
-    /// Every block of some graphs that is here, once.
-    func walk(_ roots: [CID], _ visit: (Multihash) -> Void) async throws {
+    /// Every block of some graphs that is here, once, some at a time.
+    func walk(_ roots: [CID], _ visit: ([Multihash]) async throws -> Void) async throws {
         var walk = GraphWalk(blocks, roots: roots)
         while true {
             let batch = walk.take()
             if batch.isEmpty { return }
             try Task.checkCancellation()
-            for found in try await walk.look(at: batch) {
+            try await visit(try await walk.look(at: batch).compactMap { found in
                 switch found {
-                case .found(let cid), .unreadable(let cid, _): if cid.hashCode != .identity { visit(cid.multihash) }
-                case .missing, .unusable: break
+                case .found(let cid), .unreadable(let cid, _): cid.hashCode == .identity ? nil : cid.multihash
+                case .missing, .unusable: nil
                 }
-            }
+            })
         }
     }
 }

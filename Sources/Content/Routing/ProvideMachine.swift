@@ -23,10 +23,14 @@ struct ProvideMachine: Machine {
         case started(elapsed: Duration, position: UInt64)
         /// The answer to `gather`: keys in order from there on, whether there are none behind them, and how many there are in all.
         case gathered([KeyspaceKey], isWhole: Bool, total: Int)
+        /// The other answer: the keys cannot be listed now.
+        case notGathered
         /// The answer to `dequeue`.
         case dequeued([KeyspaceKey])
         /// So many wait in the queue.
         case queue(Int)
+        /// So many new keys came that the sweep will find.
+        case added(Int)
         /// The answer to `forgetDequeued`: so many wait now.
         case forgotten(Int)
         /// The answer to `announce`; nil when nobody could be asked.
@@ -81,8 +85,10 @@ struct ProvideMachine: Machine {
         switch input {
         case .started(let elapsed, let position): start(elapsed, position, now)
         case .gathered(let keys, let isWhole, let total): gathered(keys, isWhole, total, now)
+        case .notGathered: notGathered(now)
         case .dequeued(let keys): dequeued(keys, now)
         case .queue(let count): queued = count
+        case .added(let count): if interval != nil { progress.scheduledKeys += count }
         case .forgotten(let count):
             if activity == .forgetting { activity = .idle }
             queued = count
@@ -208,6 +214,13 @@ struct ProvideMachine: Machine {
         if keys.isEmpty { endCycle(now) }
     }
 
+    /// The turn of these keys is not lost: they are listed again a little later.
+    private mutating func notGathered(_ now: Instant) {
+        guard activity == .gathering else { return }
+        activity = .idle
+        notBefore = max(notBefore, now + ProvideLimits.firstRetry)
+    }
+
     private mutating func dequeued(_ keys: [KeyspaceKey], _ now: Instant) {
         guard activity == .dequeuing else { return }
         activity = .idle
@@ -258,10 +271,10 @@ struct ProvideMachine: Machine {
         var statistics = progress
         statistics.queuedKeys = queued
         statistics.interval = interval ?? .zero
-        statistics.cycleElapsed = elapsed(now)
+        statistics.cycleElapsed = interval.map { elapsed(now).remainder(of: $0) } ?? .zero
         statistics.isConnected = failures == 0
         statistics.nextRegion = index < window.count ? AnnouncerStatistics.Region(prefix: window[index].point, bits: bits) : nil
-        statistics.nextRegionDue = progress.scheduledKeys > 0 ? sweepDue : nil
+        statistics.nextRegionDue = progress.scheduledKeys > 0 ? sweepDue.map { max($0, notBefore, now) } : nil
         statistics.regions = AnnouncerStatistics.regions(window, bits: bits, total: progress.scheduledKeys)
         statistics.overdueRegions = overdue(now)
         return statistics
@@ -280,5 +293,15 @@ struct ProvideMachine: Machine {
             count += 1
         }
         return count
+    }
+}
+
+extension Duration {
+    /// Where this moment lies in a cycle of `interval`: 0 up to less than it, also before the cycle's beginning.
+    fileprivate func remainder(of interval: Duration) -> Duration {
+        let (time, length) = (wholeNanoseconds, interval.wholeNanoseconds)
+        guard length > 0 else { return .zero }
+        let rest = time % length
+        return .nanoseconds(rest < 0 ? rest + length : rest)
     }
 }
