@@ -10,7 +10,8 @@ import WaggleServices
 /// The topic is `/record/` and the routing key in base64url without padding. Who comes to a topic is asked for its record by fetch, so that
 /// nobody has to wait for the next message. Spec: specs.ipfs.tech/ipns/ipns-pubsub-router.
 public final class PubSubNames: Service, ValueRouting {
-    /// Names followed at once (each is a topic with its records of at most 10 KiB); the one followed longest goes first.
+    /// Names followed at once (each is a topic with its records of at most 10 KiB); of those that were only asked for, the one followed longest
+    /// goes first, and only then those that were published here.
     public static let names = 512
     /// Peers of a topic that one search asks, and how long all of them have together.
     static let askedPeers = 8
@@ -23,6 +24,7 @@ public final class PubSubNames: Service, ValueRouting {
     private struct Followed {
         let topic: PubSubTopic
         let number: UInt64
+        var isPublished = false
         var best: IPNSRecord?
     }
 
@@ -78,10 +80,11 @@ public final class PubSubNames: Service, ValueRouting {
         pubsub.setValidator(.sync { [weak self] message in self?.judge(message.data, name) ?? .ignore }, for: topic)
         let (isNew, oldest) = state.withLock { state -> (Bool, IPNSName?) in
             guard state.followed[name] == nil else { return (false, nil) }
-            state.followed[name] = Followed(topic: joined, number: state.next, best: nil)
+            state.followed[name] = Followed(topic: joined, number: state.next)
             state.next += 1
             guard state.followed.count > PubSubNames.names else { return (true, nil) }
-            return (true, state.followed.min { $0.value.number < $1.value.number }?.key)
+            func order(_ row: (key: IPNSName, value: Followed)) -> (Int, UInt64) { (row.value.isPublished || row.key == name ? 1 : 0, row.value.number) }
+            return (true, state.followed.min { order($0) < order($1) }?.key)
         }
         if !isNew { joined.leave() }
         if let oldest { cancel(oldest) }
@@ -119,6 +122,7 @@ public final class PubSubNames: Service, ValueRouting {
         let record = try IPNSRecord(decoding: value)
         try record.verify(name, at: system.wallTime)
         try await follow(name)
+        state.withLock { $0.followed[name]?.isPublished = true }
         guard take(record, name) else { throw KademliaError.outdated }
         try await pubsub.publish(value, to: PubSubNames.topic(of: name))
     }

@@ -120,9 +120,9 @@ enum KeyFileCommands {
         guard let files = request.files, try await files.next() != nil else { throw CommandError.client("file argument 'key' is required") }
         let key = try read(await files.readSecret(limit: .bytes(KeyLimits.pemLength)), form, encoding)
         guard request.flag("allow-any-key-type") || KeyChoice.kinds.contains(key.publicKey.kind) else {
-            let known = KeyChoice.kinds.map(\.name).joined(separator: ", ")
             throw CommandError(
-                "key type \(key.publicKey.kind) is not allowed to be imported, only \(known); use flag --allow-any-key-type if you are sure of what you're doing")
+                "key type \(key.publicKey.kind) is not allowed to be imported, only RSA, Ed25519, or Secp256k1, ML-DSA and SLH-DSA; "
+                    + "use flag --allow-any-key-type if you are sure of what you're doing")
         }
         try session.node.keystore.add(key, named: name)
         try await emitter.emitOnce(KeyCommands.entry(name, show(key)))
