@@ -214,6 +214,21 @@ struct PubSubAdvisoryTests {
         #expect(bench.machine.hints.count == 0 && bench.machine.hintPeers.isEmpty)
     }
 
+    /// Many peers that each refuse as much as they may.
+    @Test func refusalsOfAllPeersAreBounded() throws {
+        var bench = try Bench()
+        let peers = UInt32(PubSubLimits.unwanted / PubSubLimits.unwantedPerHeartbeat + 2)
+        for number in 0..<peers { try bench.connect(number) }
+        let fields = (0..<410).map { group in GossipEncoding.doNotWant((0..<10).map { Bytes(utf8: "\(group * 10 + $0)") }) }
+        for number in 0..<peers { bench.control(number, fields) }
+        #expect(bench.machine.unwantedCount == PubSubLimits.unwanted)
+        // What one of them takes back, and what goes with a peer or with time, makes room.
+        bench.tell(.disconnected(0))
+        #expect(bench.machine.unwantedCount == PubSubLimits.unwanted - PubSubLimits.unwantedPerHeartbeat)
+        bench.beat(4)
+        #expect(bench.machine.unwantedCount == 0)
+    }
+
     @Test func validationIsBounded() throws {
         var bench = try Bench(policy: .authorOnly)
         bench.tell(.joined("t", TopicConfiguration()))

@@ -19,7 +19,8 @@ extension PubSub {
             guard lane.isReading(reading) else { return stream.reset(StreamResetCode.supplanted) }
             frames.feed(piece)
             do throws(FrameError) {
-                while let rpc = try frames.next() { batch.append(rpc) }
+                // RPCs of nothing cost whoever sends them one byte.
+                while let rpc = try frames.next() { if !rpc.isEmpty { batch.append(rpc) } }
             } catch {
                 step { $0.handle(.misframed(lane.number), at: $1) }
                 throw error == .tooLong ? StreamError.tooLong(limit: PubSubLimits.rpc.bytes) : StreamError.malformed

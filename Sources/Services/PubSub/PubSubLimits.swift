@@ -40,8 +40,9 @@ public enum PubSubLimits {
     static let backOffsPerTopic = 4096
     /// Scores kept of peers that are gone.
     static let retainedScores = 4096
-    /// Ids that one peer does not want, kept per heartbeat.
+    /// Ids that one peer does not want, kept per heartbeat, and those of all peers together: 8 MB. Of more, second copies are sent.
     static let unwantedPerHeartbeat = 4096
+    static let unwanted = 262_144
     /// Messages queued for one peer, and their bytes.
     static let queuedMessages = 4096
     static let queuedBytes = ByteCount.mebibytes(4)

@@ -141,7 +141,7 @@ extension GossipMachine {
             }
             guard cache.countSending(key, to: peer.number) <= parameters.retransmissions else { continue }
             // Asking takes back what it said it does not want, and it needs no second copy from what is held back.
-            peer.allow(key)
+            unwantedCount -= peer.allow(key)
             peer.outbox.forward(Outbox.Item(key: key, field: entry.message.field))
             wake(peer)
             withdraw(key, from: peer)
@@ -161,7 +161,7 @@ extension GossipMachine {
             let id = rpc[try field.range()]
             guard id.count <= PubSubLimits.messageID else { continue }
             let key = hasher.key(id)
-            peer.refuse(key)
+            if unwantedCount < PubSubLimits.unwanted, peer.refuse(key) { unwantedCount += 1 }
             hear(id, key, of: peer, at: now)
         }
     }
@@ -241,12 +241,5 @@ extension GossipMachine {
         guard !advice.isEmpty, score(of: peer, at: now) >= exchangeThreshold else { return }
         let strangers = advice.filter { connected[$0.peer] == nil && $0.peer != local }
         if !strangers.isEmpty { outputs.append(.connect(strangers)) }
-    }
-}
-
-extension GossipPeer {
-    /// It asked for the message after all.
-    func allow(_ key: MessageKey) {
-        for index in unwanted.indices { unwanted[index].remove(key) }
     }
 }

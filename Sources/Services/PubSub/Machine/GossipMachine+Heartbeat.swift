@@ -20,7 +20,7 @@ extension GossipMachine {
             peer.hints = 0
             guard !peer.unwanted.isEmpty else { continue }
             peer.unwanted.insert([], at: 0)
-            if peer.unwanted.count > parameters.doNotWantLifetime { peer.unwanted.removeLast() }
+            if peer.unwanted.count > parameters.doNotWantLifetime { unwantedCount -= peer.unwanted.removeLast().count }
             if peer.unwanted.allSatisfy(\.isEmpty) { peer.unwanted = [] }
         }
         if !asked.isEmpty { asked = asked.filter { now - $0.value < parameters.wantPatience } }

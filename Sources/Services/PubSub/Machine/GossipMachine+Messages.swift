@@ -129,7 +129,7 @@ extension GossipMachine {
         pendingBytes -= entry.message.message.field.count
         entry.sender.pending -= 1
         validating[entry.key] = nil
-        defer { askedEarly[entry.key] = nil }
+        defer { if !askedEarly.isEmpty { askedEarly[entry.key] = nil } }
         switch verdict {
         case .accept:
             accept(entry.key, entry.id, entry.message, entry.topic, from: entry.sender, others: entry.others, at: now)

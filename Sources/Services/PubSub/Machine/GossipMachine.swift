@@ -130,6 +130,8 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
     var hints = DueQueue<Hint>()
     var hintPeers: [MessageKey: [GossipPeer]] = [:]
     var asked: [MessageKey: Instant] = [:]
+    /// Ids that peers do not want, all together.
+    var unwantedCount = 0
     /// Peers that have asked for a message that is being validated.
     var askedEarly: [MessageKey: [GossipPeer]] = [:]
     var promises: [MessageKey: [(peer: GossipPeer, until: Instant)]] = [:]
@@ -274,6 +276,8 @@ package struct GossipMachine: ~Copyable, Machine, @unchecked Sendable {
         guard let peer = peer(number) else { return }
         peer.isConnected = false
         counters.droppedMessages += UInt64(peer.outbox.takeDropped())
+        unwantedCount -= peer.unwanted.reduce(0) { $0 + $1.count }
+        peer.unwanted = []
         peers[Int(number)] = nil
         connected[peer.id] = nil
         if !peer.speaksGossip { floodPeers -= 1 }

@@ -92,9 +92,15 @@ final class GossipPeer {
         return false
     }
 
-    func refuse(_ key: MessageKey) {
+    /// Notes that it does not want a message; says whether that is new.
+    func refuse(_ key: MessageKey) -> Bool {
         if unwanted.isEmpty { unwanted.append([]) }
-        if unwanted[0].count < PubSubLimits.unwantedPerHeartbeat { unwanted[0].insert(key) }
+        return unwanted[0].count < PubSubLimits.unwantedPerHeartbeat && unwanted[0].insert(key).inserted
+    }
+
+    /// It asked for the message after all; says how often it had refused it.
+    func allow(_ key: MessageKey) -> Int {
+        unwanted.indices.reduce(0) { $0 + (unwanted[$1].remove(key) == nil ? 0 : 1) }
     }
 }
 
