@@ -17,7 +17,7 @@ extension GossipMachine {
             }
             return
         }
-        let (key, id) = identify(message, topic, from: peer)
+        let (key, id) = identify(message, topic.name, from: peer.id)
         if seen.contains(key) { return duplicate(key, topic, from: peer, at: now) }
         guard hasRoom(for: message, topic, from: peer, at: now) else {
             counters.throttled += 1
@@ -57,14 +57,14 @@ extension GossipMachine {
     }
 
     /// The key of a message, and its id where it had to be made.
-    private func identify(_ message: GossipMessage, _ topic: GossipTopic, from peer: GossipPeer) -> (MessageKey, Bytes?) {
+    private func identify(_ message: GossipMessage, _ topic: TopicID, from peer: PeerID) -> (MessageKey, Bytes?) {
         switch rule.kind {
         case .authorAndSequence: return (hasher.key(message.from, message.sequence), nil)
         case .contentHash:
             let id = SHA256.hash(message.data).withUnsafeBytes { Bytes(copying: $0) }
             return (hasher.key(id), id)
         case .custom(let body):
-            let id = body(PubSubMessage(message: message, topic: topic.name, receivedFrom: peer.id)).prefix(PubSubLimits.messageID)
+            let id = body(PubSubMessage(message: message, topic: topic, receivedFrom: peer)).prefix(PubSubLimits.messageID)
             return (hasher.key(id), id)
         }
     }
@@ -229,7 +229,7 @@ extension GossipMachine {
     /// Publishes a message of our own; says to how many peers it goes. The shell has validated it.
     package mutating func publish(_ message: PubSubMessage, at now: Instant) -> Int {
         let topic = topic(message.topic)
-        let (key, id) = identifyOwn(message)
+        let (key, id) = identify(message.message, message.topic, from: local)
         guard seen.insert(key, at: now) else { return 0 }
         seen.settle(key, .accepted, at: now)
         counters.published += 1
@@ -246,18 +246,6 @@ extension GossipMachine {
         counters.lastFanout = targets.count
         forgetIfUnused(topic)
         return targets.count
-    }
-
-    private func identifyOwn(_ message: PubSubMessage) -> (MessageKey, Bytes?) {
-        switch rule.kind {
-        case .authorAndSequence: return (hasher.key(message.message.from, message.message.sequence), nil)
-        case .contentHash:
-            let id = SHA256.hash(message.data).withUnsafeBytes { Bytes(copying: $0) }
-            return (hasher.key(id), id)
-        case .custom(let body):
-            let id = body(message).prefix(PubSubLimits.messageID)
-            return (hasher.key(id), id)
-        }
     }
 
     private mutating func publishTargets(_ topic: GossipTopic, at now: Instant) -> [GossipPeer] {
