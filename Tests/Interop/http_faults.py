@@ -86,6 +86,12 @@ def check(api, pid):
         connection.close()
     daemon.settles(before, "readers that do not read")
 
+    followers = [daemon.send(b"POST /api/v0/log/tail HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n") for _ in range(20)]
+    time.sleep(0.5)
+    for connection in followers:
+        connection.close()
+    daemon.settles(before, "followers of a log that says nothing")
+
     for garbage in (b"A" * 300_000, b"POST / HTTP/1.1\r\nX: " + b"a" * 400_000, b"\x00\xff" * 1000, b"POST /api/v0/cat?arg=" + b"%41" * 50_000 + b" HTTP/1.1\r\n\r\n"):
         try:
             daemon.send(garbage).close()
@@ -102,4 +108,8 @@ def check(api, pid):
     assert daemon.request("POST", "/api/v0/id", headers={"Origin": "http://evil.example"})[0] == 403
     assert daemon.request("POST", "/api/v0/id", headers={"User-Agent": "Mozilla/5.0"})[0] == 403
     assert daemon.request("POST", "/api/v0/none")[0] == 404
+    for path in ("/metrics", "/healthz"):
+        assert daemon.request("GET", path)[0] == 200
+        assert daemon.request("GET", path, headers={"Host": "evil.example"})[0] == 403
+        assert daemon.request("GET", path, headers={"Origin": "http://evil.example"})[0] == 403
     return f"{before} sockets before and after, {resident // 1024} MiB beside 8 readers that do not read"

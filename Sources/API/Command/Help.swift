@@ -59,7 +59,8 @@ package struct Help {
 
     private func describe(_ option: Option) -> String {
         let fallback = option.fallback.map { " Default: \($0.texts.joined(separator: ", "))." } ?? ""
-        return "\(option.kind.rawValue) - \(option.description)\(option.description.contains("Default:") ? "" : fallback)"
+        let isSentence = fallback.isEmpty || option.description.isEmpty || ".!?)".contains(option.description.suffix(1))
+        return "\(option.kind.rawValue) - \(option.description)\(option.description.contains("Default:") ? "" : (isSentence ? "" : ".") + fallback)"
     }
 
     private func indented(_ text: String) -> String {
