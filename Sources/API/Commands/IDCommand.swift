@@ -64,7 +64,7 @@ enum IDCommand {
             ])
         }
         if let online = node.online {
-            do { try await online.node.connect(to: asked) } catch { throw CommandError("\(SwarmText.explain(error))") }
+            do { try await online.node.connect(to: asked, ignoringBackOff: true) } catch { throw CommandError("\(SwarmText.explain(error))") }
             return try await emitter.emitOnce(describe(asked, online.swarm, show))
         }
         throw CommandError("'\(session.programName) id' cannot query information on remote peers without a running daemon; if you only want to convert --peerid-base, pass --offline option")

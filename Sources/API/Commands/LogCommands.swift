@@ -161,7 +161,7 @@ final class LogTail: Sendable {
 /// The subsystems that write to the log.
 enum LogSubsystems {
     static let names = [
-        "addresses", "bitswap", "bootstrap", "gc", "identify", "identities", "kad", "keystore", "log", "mdns", "names", "provide", "providers", "rendezvous",
-        "reputation", "store", "swarm",
+        "addresses", "bitswap", "bootstrap", "gc", "identify", "identities", "kad", "keystore", "log", "mdns", "names", "provide", "providers", "pubsub",
+        "rendezvous", "reputation", "store", "swarm",
     ]
 }

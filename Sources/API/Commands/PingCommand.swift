@@ -26,7 +26,7 @@ enum PingCommand {
         guard peer != online.swarm.localPeer else { throw CommandError("error: can't ping self") }
         let count = Int(request.integer("count") ?? 10)
         guard count > 0 else { throw CommandError("ping count must be greater than 0, was \(count)") }
-        do throws(SwarmError) { _ = try await online.swarm.connect(to: peer, addresses: address.map { [$0] } ?? []) } catch {
+        do throws(SwarmError) { _ = try await online.swarm.connect(to: peer, addresses: address.map { [$0] } ?? [], ignoringBackOff: true) } catch {
             if case .noAddresses = error {
                 try await emitter.emit(result(text: "Looking up peer \(peer)"))
                 throw CommandError("peer lookup failed: \(SwarmText.explain(error))")

@@ -38,6 +38,7 @@ enum RendezvousCommands {
             time = parsed
         }
         for (peer, address) in try points(request, session) {
+            try await reach(peer, address, session, "register with")
             do {
                 let granted = try await rendezvous.register(name, at: peer, addresses: address.withoutPeerID.map { [$0] } ?? [], time: time)
                 if !request.flag("once") { try rendezvous.keep(name, at: address) }
@@ -45,6 +46,14 @@ enum RendezvousCommands {
             } catch let error as RendezvousError {
                 throw CommandError("register with \(peer): \(explain(error))")
             }
+        }
+    }
+
+    /// Who asks by hand wants it now, whatever failed a moment ago.
+    private static func reach(_ peer: PeerID, _ address: Multiaddr, _ session: Session, _ what: String) async throws {
+        let swarm = try session.online.swarm
+        do throws(SwarmError) { _ = try await swarm.connect(to: peer, addresses: address.withoutPeerID.map { [$0] } ?? [], ignoringBackOff: true) } catch {
+            throw CommandError("\(what) \(peer): \(SwarmText.explain(error))")
         }
     }
 
@@ -83,6 +92,7 @@ enum RendezvousCommands {
         let limit = Int(clamping: request.integer("limit") ?? 100)
         guard limit > 0 else { throw CommandError("--limit must be greater than 0") }
         for (point, address) in try points(request, session) {
+            try await reach(point, address, session, "discover at")
             do {
                 for try await found in rendezvous.peers(request.arguments.first, at: point, addresses: address.withoutPeerID.map { [$0] } ?? [], limit: limit) {
                     var row: JSON = [
@@ -91,7 +101,7 @@ enum RendezvousCommands {
                     ]
                     if request.flag("connect") {
                         do throws(SwarmError) {
-                            _ = try await online.swarm.connect(to: found.peer, addresses: found.addresses)
+                            _ = try await online.swarm.connect(to: found.peer, addresses: found.addresses, ignoringBackOff: true)
                             row["Connected"] = true
                         } catch {
                             row["Error"] = .string(SwarmText.explain(error))

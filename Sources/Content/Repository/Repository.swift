@@ -37,6 +37,7 @@ public final class Repository: Sendable {
         /// The tables in `data`.
         public var dataTables: [Table] = [
             Table("addresses"), Table("records"), Table("reputation"), Table("identities"), Table("kad"), Table("bootstrap"), Table("rendezvous"),
+            Table("sequences"),
             NameStore.table, ProvideQueue.table, ProviderStatistics.table,
         ]
 
