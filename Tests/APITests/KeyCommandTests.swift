@@ -220,6 +220,23 @@ import WaggleNetwork
         #expect(try shell("key", "verify", "-k", rsa, "-s", signature, input: [1]).error.contains("does not hold the key itself"))
     }
 
+    /// ML-DSA's signatures are hedged: each is another, though the same again in a world that repeats itself.
+    @Test func signaturesAreHedged() throws {
+        func signatures() throws -> [String] {
+            let shell = try ready()
+            try shell("key", "gen", "k", "--type=ml-dsa-44")
+            return try (0..<2).map { _ in
+                let output = try shell("key", "sign", "--key=k", input: Array("text".utf8)).output
+                let signature = String(try #require(output.firstMatch(of: /"Signature":"(u[^"]+)"/)).1)
+                #expect(try shell("key", "verify", "-k", "k", "-s", signature, input: Array("text".utf8)).output.contains("\"SignatureValid\":true"))
+                return signature
+            }
+        }
+        let first = try signatures()
+        #expect(first[0] != first[1])
+        #expect(try signatures() == first)
+    }
+
     @Test func rotation() throws {
         let shell = try ready()
         let before = try shell("id", "-f", "<id>").output
