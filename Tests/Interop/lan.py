@@ -39,30 +39,49 @@ def run(*words):
 
 
 class NameServer:
-    """Answers TXT questions on this side's port 53."""
+    """Answers TXT questions on this side's port 53; what is too long for a datagram of old, over TCP only."""
 
     def __init__(self, texts):
         self.texts = texts
-        self.asked = 0
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((HERE_IP, 53))
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.asked = self.asked_again = 0
+        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.datagrams.bind((HERE_IP, 53))
+        self.streams = socket.create_server((HERE_IP, 53))
+        threading.Thread(target=self.serve_datagrams, daemon=True).start()
+        threading.Thread(target=self.serve_streams, daemon=True).start()
 
-    def serve(self):
+    def reply(self, question):
+        index, labels = 12, []
+        while question[index]:
+            labels.append(question[index + 1:index + 1 + question[index]].decode())
+            index += question[index] + 1
+        kind = struct.unpack(">H", question[index + 1:index + 3])[0]
+        texts = self.texts.get(".".join(labels), []) if kind == 16 else []
+        reply = question[:2] + struct.pack(">HHHHH", 0x8180 if texts else 0x8183, 1, len(texts), 0, 0) + question[12:index + 5]
+        for text in texts:
+            data = bytes([len(text)]) + text.encode()
+            reply += b"\xc0\x0c" + struct.pack(">HHIH", 16, 1, 60, len(data)) + data
+        return reply, index + 5
+
+    def serve_datagrams(self):
         while True:
-            question, asker = self.socket.recvfrom(4096)
+            question, asker = self.datagrams.recvfrom(4096)
             self.asked += 1
-            index, labels = 12, []
-            while question[index]:
-                labels.append(question[index + 1:index + 1 + question[index]].decode())
-                index += question[index] + 1
-            kind = struct.unpack(">H", question[index + 1:index + 3])[0]
-            texts = self.texts.get(".".join(labels), []) if kind == 16 else []
-            reply = question[:2] + struct.pack(">HHHHH", 0x8180 if texts else 0x8183, 1, len(texts), 0, 0) + question[12:index + 5]
-            for text in texts:
-                data = bytes([len(text)]) + text.encode()
-                reply += b"\xc0\x0c" + struct.pack(">HHIH", 16, 1, 60, len(data)) + data
-            self.socket.sendto(reply, asker)
+            reply, end = self.reply(question)
+            if len(reply) > 512:
+                # Cut off, and said so.
+                reply = question[:2] + struct.pack(">HHHHH", 0x8380, 1, 0, 0, 0) + question[12:end]
+            self.datagrams.sendto(reply, asker)
+
+    def serve_streams(self):
+        while True:
+            stream = self.streams.accept()[0].makefile("rwb")
+            with stream:
+                while length := stream.read(2):
+                    self.asked_again += 1
+                    reply, _ = self.reply(stream.read(struct.unpack(">H", length)[0]))
+                    stream.write(struct.pack(">H", len(reply)) + reply)
+                    stream.flush()
 
 
 def main():
@@ -128,21 +147,37 @@ def play(waggle, python, folder, there):
     # Names.
     three = daemon("three", ["/ip4/10.77.0.2/tcp/4703"], there)
     for here, other in ((one, three), (three, one)):
-        if sees(one, three.peer):
+        try:
             here.run("swarm", "disconnect", f"/p2p/{other.peer}")
-    server = NameServer({"_dnsaddr.net.test": [f"dnsaddr=/ip4/10.77.0.2/tcp/4703/p2p/{three.peer}", "dnsaddr=/ip4/10.77.0.9/tcp/1"]})
+        except RuntimeError as error:
+            assert "not found" in str(error), error
+    truth = f"dnsaddr=/ip4/10.77.0.2/tcp/4703/p2p/{three.peer}"
+    server = NameServer({
+        "_dnsaddr.net.test": [truth, "dnsaddr=/ip4/10.77.0.9/tcp/1"],
+        "_dnsaddr.long.test": [f"dnsaddr=/ip4/10.77.0.{number}/tcp/4703/p2p/12D3KooWA6EGcHyLd5zLwJkP8X5sVTQpGqDwgBR3yqkgXJQaMcxR" for number in range(100, 140)] + [truth],
+    })
     said = one.run("swarm", "connect", f"/dnsaddr/net.test/p2p/{three.peer}")
     assert "success" in said, said
     one.run("swarm", "connect", "/dnsaddr/net.test")
+    one.run("swarm", "disconnect", f"/p2p/{three.peer}")
+    said = one.run("swarm", "connect", f"/dnsaddr/long.test/p2p/{three.peer}")
+    assert "success" in said and server.asked_again, said
     try:
         one.run("swarm", "connect", "/dnsaddr/none.test/p2p/12D3KooWA6EGcHyLd5zLwJkP8X5sVTQpGqDwgBR3yqkgXJQaMcxR")
     except RuntimeError as error:
         assert "no such name" in str(error), error
     else:
         raise AssertionError("a name that nobody has was reached")
+    # Another cable, later: what listens everywhere follows.
+    run("ip", "link", "add", "later0", "type", "veth", "peer", "name", "later1")
+    run("ip", "address", "add", "10.78.0.1/24", "dev", "later0")
+    run("ip", "link", "set", "later0", "up")
+    until("a cable is noticed", lambda: "/ip4/10.78.0.1/tcp/4701" in one.run("swarm", "addrs", "listen"))
+    run("ip", "link", "delete", "later0")
+    until("its end is noticed", lambda: "/ip4/10.78.0.1/tcp/4701" not in one.run("swarm", "addrs", "listen"))
     log = one.text().lower()
     assert b"warning" not in log or b"mdns" not in log, log
-    return f"two daemons after {among:.1f} s, py-libp2p both ways, /dnsaddr with {server.asked} questions"
+    return f"two daemons after {among:.1f} s, py-libp2p both ways, /dnsaddr with {server.asked} questions, {server.asked_again} of them again over TCP"
 
 
 if __name__ == "__main__":

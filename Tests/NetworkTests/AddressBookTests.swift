@@ -122,6 +122,40 @@ import WaggleSimulation
         }
     }
 
+    /// A connected peer's row stays, whatever else must go, and what it told goes on to be true.
+    @Test func connectedPeersAreKept() throws {
+        let world = World(seed: 45)
+        let host = world.host("one")
+        var limits = AddressBookLimits()
+        limits.peers = 64
+        let settings = limits
+        try world.run(limit: .seconds(200 * 3600)) {
+            let (book, store) = try open(host, settings)
+            let (quiet, known) = (try peer(254), try peer(255))
+            book.spare { [quiet, known] }
+            // One of them told no address at all.
+            book.update(PeerInformation(peer: quiet, protocols: ["/echo/1.0.0"]))
+            book.add([try address(1)], of: known, source: .identified)
+            book.add([try address(2)], of: known, source: .hint)
+            for number in 1...200 { book.add([try address(number)], of: try peer(UInt8(number)), source: .connected) }
+            #expect(book.count <= 64)
+            #expect(book.protocols(of: quiet) == ["/echo/1.0.0"])
+            for _ in 0..<400 {
+                try await world.sleep(for: .seconds(600))
+                book.sweep()
+            }
+            #expect(book.addresses(of: known) == [try address(1)])
+            #expect(book.protocols(of: quiet) == ["/echo/1.0.0"])
+            #expect(book.count == 2)
+            book.spare { [] }
+            try await world.sleep(for: .seconds(3 * 3600))
+            book.sweep()
+            #expect(book.count == 0)
+            await book.close()
+            await store.close()
+        }
+    }
+
     @Test func certifiedAddressesReplaceOlderOnes() throws {
         let world = World(seed: 45)
         let book = try AddressBook(system: world.host("one").system)

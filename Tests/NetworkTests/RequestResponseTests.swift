@@ -112,6 +112,42 @@ import WaggleSimulation
         }
     }
 
+    /// A place that is free goes to who has waited for it, not to who comes in that moment; and who gives up leaves it to the next.
+    @Test func placesAreHandedOver() throws {
+        let world = World(seed: 36)
+        let home = world.host("one").system.home
+        try world.run {
+            var limits = RequestLimits()
+            limits.concurrent = 1
+            limits.waiting = 2
+            let line = RequestLine(limits, on: home)
+            let order = Mutex<[String]>([])
+            let scope = TaskScope()
+            @Sendable func come(_ name: String, work: Duration = .seconds(1), after: (@Sendable () -> Void)? = nil) {
+                scope.spawn(on: home) {
+                    do {
+                        try await line.run {
+                            order.withLock { $0.append(name) }
+                            try await home.sleep(until: home.now + work)
+                            // In the turn in which the place becomes free.
+                            after?()
+                        }
+                    } catch { order.withLock { $0.append("\(name) \(error)") } }
+                }
+            }
+            come("a") { come("d") }
+            try await world.sleep(for: .milliseconds(1))
+            come("b")
+            let gone = home.spawn { do { try await line.run { order.withLock { $0.append("gone") } } } catch {} }
+            try await world.sleep(for: .milliseconds(1))
+            gone.cancel()
+            try await world.sleep(for: .milliseconds(1))
+            come("c")
+            await scope.drain()
+            #expect(order.withLock { $0 } == ["a", "b", "c", "d"])
+        }
+    }
+
     @Test func theEndOfTheConnectionEndsItsServing() throws {
         let world = World(seed: 34)
         try world.run {

@@ -183,6 +183,46 @@ import WaggleSimulation
         }
     }
 
+    /// A peer that pushes without end is heard as often as anybody may have news.
+    @Test func pushesAreMetered() throws {
+        let world = World(seed: 77)
+        try world.run {
+            let server = try await world.node("server")
+            let client = try await world.node("client")
+            try await server.start()
+            try await client.swarm.listen(on: client.configuration.listen[0])
+            let learned = Identified(server)
+            _ = try await client.connect(server.dialable)
+            try await world.sleep(for: .seconds(2))
+            let before = learned.all.count
+            let sent = frame { $0.write(6, "loud/1") }
+            let began = client.system.home.now
+            for _ in 0..<100 {
+                _ = await failure {
+                    try await client.withStream(to: server.peer, Identify.push) { stream in
+                        try await stream.writeMessage(sent)
+                        stream.finish()
+                        _ = try await stream.readAll(limit: .kibibytes(1))
+                    }
+                }
+            }
+            let seconds = Int((client.system.home.now - began).wholeNanoseconds / 1_000_000_000)
+            #expect((1...IdentifyLimits.pushes * (seconds + 2)).contains(learned.all.count - before) && learned.all.count - before < 100)
+            try await world.sleep(for: .seconds(2))
+            let calm = learned.all.count
+            _ = await failure {
+                try await client.withStream(to: server.peer, Identify.push) { stream in
+                    try await stream.writeMessage(sent)
+                    stream.finish()
+                    _ = try await stream.readAll(limit: .kibibytes(1))
+                }
+            }
+            #expect(learned.all.count == calm + 1)
+            await client.close()
+            await server.close()
+        }
+    }
+
     /// Fields that a push leaves out keep their values; an older record changes nothing.
     @Test func partialPushesKeepTheRest() throws {
         try push(75) { _ in [frame { $0.write(6, "renamed/2") }] } check: { server, client, learned in

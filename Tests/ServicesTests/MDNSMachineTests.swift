@@ -9,7 +9,7 @@ import WaggleNetwork
     static let start = Instant(nanoseconds: 1_000_000_000)
     let lan = Link(interface: 2, isVersion6: false)
     let names = MDNSNames(label: "abcdefghijklmnopqrstuvwxyz012345")
-    let neighbour = SocketAddress(ip: .v4(0x0a00_0002), port: 5353)
+    let neighbour = MDNSMachine.Origin(address: SocketAddress(ip: .v4(0x0a00_0002), port: 5353))
 
     private func peer(_ number: Int) throws -> PeerID { try PeerID(bytes: Bytes([0, 8] + (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) })) }
 
@@ -104,14 +104,14 @@ import WaggleNetwork
         machine.handle(.links([lan]), at: Self.start)
         var question = names.question()
         question.id = 77
-        let asker = SocketAddress(ip: .v4(0x0a00_0003), port: 40_000)
+        let asker = MDNSMachine.Origin(address: SocketAddress(ip: .v4(0x0a00_0003), port: 40_000))
         machine.handle(.packet(question, from: asker, on: lan), at: Self.start)
-        #expect(drain(&machine) == [.reply(lan, to: asker, id: 77, question: question.questions[0])])
+        #expect(drain(&machine) == [.reply(lan, to: asker.address, id: 77, question: question.questions[0])])
         for _ in 0..<100 { machine.handle(.packet(question, from: asker, on: lan), at: Self.start) }
         #expect(drain(&machine).count == MDNSLimits.replies - 1)
         question.questions[0].wantsUnicast = true
         machine.handle(.packet(question, from: neighbour, on: lan), at: Self.start + .seconds(2))
-        #expect(drain(&machine) == [.reply(lan, to: neighbour, id: 0, question: nil)])
+        #expect(drain(&machine) == [.reply(lan, to: neighbour.address, id: 0, question: nil)])
         for name in ["_http._tcp.local", "other._p2p._udp.local", "p2p._udp.local"] {
             var other = DNSMessage()
             other.questions = [.init(name: DNSName(name), type: 12)]
@@ -130,8 +130,12 @@ import WaggleNetwork
         #expect(drain(&machine) == [.found(try peer(1), try ["/ip4/10.0.0.0/tcp/1", "/ip4/10.0.0.1/tcp/1"].map { try #require(Multiaddr($0)) })])
         machine.handle(.packet(message, from: neighbour, on: lan), at: Self.start + .seconds(80))
         #expect(drain(&machine).count == 2)
+        // Who went and came back is news.
+        machine.handle(.lost(try peer(1)), at: Self.start + .seconds(80))
+        machine.handle(.packet(message, from: neighbour, on: lan), at: Self.start + .seconds(80))
+        #expect(drain(&machine).count == 1)
         // Not from another port, not under our name, not with a goodbye.
-        machine.handle(.packet(try answer(5), from: SocketAddress(ip: neighbour.ip, port: 1234), on: lan), at: Self.start + .seconds(81))
+        machine.handle(.packet(try answer(5), from: .init(address: SocketAddress(ip: neighbour.address.ip, port: 1234)), on: lan), at: Self.start + .seconds(81))
         var goodbye = try answer(6)
         goodbye.additional[0].seconds = 0
         machine.handle(.packet(goodbye, from: neighbour, on: lan), at: Self.start + .seconds(81))
@@ -160,5 +164,79 @@ import WaggleNetwork
         fresh.handle(.links([lan]), at: Self.start)
         fresh.handle(.packet(crowd, from: neighbour, on: lan), at: Self.start)
         #expect(drain(&fresh).count == MDNSLimits.peersPerPacket)
+    }
+
+    /// An address that is not of the link may be made up: whoever bears it must not get what it never asked for.
+    @Test func askersFromElsewhereGetNothingOfTheirOwn() throws {
+        var machine = try machine()
+        machine.handle(.links([lan]), at: Self.start)
+        _ = run(&machine, from: Self.start, for: .seconds(70))
+        let now = Self.start + .seconds(71)
+        var question = names.question()
+        machine.handle(.packet(question, from: .init(address: SocketAddress(ip: .v4(0x0808_0808), port: 40_000), isOnLink: false), on: lan), at: now)
+        #expect(drain(&machine).isEmpty)
+        question.questions[0].wantsUnicast = true
+        machine.handle(.packet(question, from: .init(address: SocketAddress(ip: .v4(0x0808_0808), port: 5353), isOnLink: false), on: lan), at: now)
+        #expect(drain(&machine).isEmpty)
+        // All on the link hear the answer.
+        #expect(run(&machine, from: now, for: .seconds(2)).map(\.output) == [.answer(lan)])
+    }
+
+    @Test func addressesThatLeadElsewhereAreLeftOut() throws {
+        var machine = try machine()
+        machine.handle(.links([lan]), at: Self.start)
+        let peer = try peer(1)
+        var message = try answer(1)
+        let texts = [
+            "/ip4/127.0.0.1/tcp/1", "/ip4/0.0.0.0/tcp/1", "/ip4/224.0.0.251/tcp/1", "/ip6/fe80::1/tcp/1", "/ip6/ff02::1/tcp/1", "/ip6/::1/tcp/1",
+            "/ip6/::ffff:127.0.0.1/tcp/1", "/dns4/a.test/tcp/1", "/ip4/10.0.0.7/tcp/1/p2p/\(peer)/p2p-circuit", "/ip4/169.254.1.2/tcp/1", "/ip4/10.0.0.7/tcp/1",
+        ]
+        message.additional[0].data = .texts(texts.map { Array("dnsaddr=\($0)/p2p/\(peer)".utf8) })
+        machine.handle(.packet(message, from: neighbour, on: lan), at: Self.start)
+        #expect(drain(&machine) == [.found(peer, try ["/ip4/169.254.1.2/tcp/1", "/ip4/10.0.0.7/tcp/1"].map { try #require(Multiaddr($0)) })])
+        // On the machine itself loopback is as good as any.
+        machine.handle(.packet(message, from: .init(address: SocketAddress(ip: .loopback, port: 5353)), on: lan), at: Self.start + .seconds(1))
+        guard case .found(_, let all) = drain(&machine).first else { return #expect(Bool(false), "nothing found") }
+        #expect(all.count == 5)
+    }
+
+    /// A neighbour on several networks tells other addresses on each.
+    @Test func severalWaysToOnePeerAreToldOnce() throws {
+        var machine = try machine()
+        machine.handle(.links([lan]), at: Self.start)
+        let (wide, narrow) = (try answer(1, addresses: 3), try answer(1, addresses: 2))
+        for index in 0..<20 { machine.handle(.packet(index % 2 == 0 ? narrow : wide, from: neighbour, on: lan), at: Self.start + .seconds(index)) }
+        #expect(drain(&machine).count == 2)
+    }
+
+    @Test func everyQuestionCounts() throws {
+        var machine = try machine()
+        machine.handle(.links([lan]), at: Self.start)
+        _ = run(&machine, from: Self.start, for: .seconds(70))
+        let before = machine.deadline
+        var question = names.question()
+        question.answers = [.init(name: names.service, seconds: 100, data: .pointer(names.instance))]
+        question.questions.append(.init(name: names.instance, type: DNSMessage.Kind.text))
+        machine.handle(.packet(question, from: neighbour, on: lan), at: Self.start + .seconds(71))
+        #expect(machine.deadline != before)
+    }
+
+    /// However often interfaces and addresses change, an interface hears of it at most once a second.
+    @Test func changesDoNotFlood() throws {
+        var machine = try machine()
+        machine.handle(.links([lan]), at: Self.start)
+        var answers = 0
+        var now = Self.start
+        for _ in 0..<50 {
+            machine.handle(.refresh(), at: now)
+            answers += run(&machine, from: now, for: .milliseconds(200)).filter { $0.output == .answer(lan) }.count
+            now = now + .milliseconds(200)
+        }
+        #expect(answers > 0 && answers <= 11)
+        machine.handle(.links([lan, Link(interface: 3, isVersion6: false)]), at: now)
+        _ = run(&machine, from: now, for: .seconds(60))
+        let before = machine.deadline
+        machine.handle(.refresh([9]), at: now + .seconds(60))
+        #expect(machine.deadline == before)
     }
 }

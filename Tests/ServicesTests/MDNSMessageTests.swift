@@ -28,6 +28,16 @@ import WaggleNetwork
         #expect(try decode(names.question().encoded().array) == names.question())
     }
 
+    @Test func theLongestAnswerFitsAnyLink() throws {
+        let names = MDNSNames(label: String(repeating: "x", count: 63))
+        let addresses = try (10..<60).map { try address("/ip6/fd00:1234:5678:9abc:def0:1234:5678:9a\($0)/tcp/47\($0)/p2p/\(Self.peer)") }
+        let message = names.answer(addresses)
+        #expect(message.encoded().count <= 1280 - 48)
+        guard case .texts(let texts) = message.additional[0].data else { return #expect(Bool(false)) }
+        #expect(texts.count >= 5 && texts.allSatisfy { $0.count <= 255 })
+        #expect(names.goodbye().answers.allSatisfy { $0.seconds == 0 && $0.data == .pointer(names.instance) })
+    }
+
     @Test func wordsOnTheWire() throws {
         // The question that other implementations send.
         let question: [UInt8] =

@@ -12,7 +12,7 @@ import WaggleSimulation
     static let start = WallTime(nanoseconds: 1_000_000_000_000)
 
     private func peer(_ number: Int) throws -> PeerID { try PeerID(bytes: Bytes([0, 8] + (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) })) }
-    private func registry() -> RendezvousRegistry { RendezvousRegistry(secret: Bytes([UInt8](repeating: 7, count: 32))) }
+    private func registry() -> RendezvousRegistry { RendezvousRegistry(secret: Bytes([UInt8](repeating: 7, count: 32)), at: Self.start) }
 
     @discardableResult
     private func register(_ registry: inout RendezvousRegistry, _ number: Int, _ name: String = "a", signed: Bool = true, size: Int = 10) throws -> RendezvousRegistry.Change {
@@ -52,7 +52,7 @@ import WaggleSimulation
         for (name, bytes) in [("b", cookie), ("", cookie), ("a", Bytes(forged)), ("a", cookie.prefix(23)), ("a", Bytes([UInt8](repeating: 0, count: 24))), ("a", "x")] {
             #expect(throws: RendezvousStatus.invalidCookie) { try registry.discover(name, limit: 1, cookie: bytes, signedOnly: true, at: Self.start) }
         }
-        var other = RendezvousRegistry(secret: Bytes([UInt8](repeating: 8, count: 32)))
+        var other = RendezvousRegistry(secret: Bytes([UInt8](repeating: 8, count: 32)), at: Self.start)
         try register(&other, 1)
         #expect(throws: RendezvousStatus.invalidCookie) { try other.discover("a", limit: 1, cookie: cookie, signedOnly: true, at: Self.start) }
         // None at all is the beginning.
@@ -109,6 +109,18 @@ import WaggleSimulation
         #expect(again.count == 1)
         guard case .put(let fresh) = try register(&again, 5) else { throw TestError.unexpected }
         #expect(fresh.sequence > rows[0].sequence)
+    }
+
+    /// Who asks with a cookie of the server's earlier life misses nobody, even if the newest of that life are gone.
+    @Test func cookiesOutliveWhatTheyWereGivenFor() throws {
+        var registry = registry()
+        for number in 0..<20 { try register(&registry, number) }
+        let cookie = try registry.discover("a", limit: 100, cookie: nil, signedOnly: true, at: Self.start).cookie
+        let later = Self.start + .seconds(1)
+        var again = RendezvousRegistry(secret: Bytes([UInt8](repeating: 7, count: 32)), at: later)
+        again.restore([], at: later)
+        try register(&again, 50)
+        #expect(try again.discover("a", limit: 100, cookie: cookie, signedOnly: true, at: later).registrations.map(\.peer) == [peer(50)])
     }
 
     @Test func churnKeepsTheOrderSmall() throws {
@@ -190,6 +202,18 @@ import WaggleSimulation
             var some = 0
             for try await _ in rendezvous.peers("crowd", at: server.peer, limit: 3) { some += 1 }
             #expect(some == 3)
+            // A page that holds only ourselves is not the end.
+            try await rendezvous.register("hall", at: server.peer)
+            let (last, other) = try await client(world, "last")
+            try await other.register("hall", at: server.peer, addresses: server.listenAddresses)
+            var met: [PeerID] = []
+            for try await peer in rendezvous.peers("hall", at: server.peer, limit: 1) { met.append(peer.peer) }
+            #expect(met == [last.peer])
+            // Under any name, too, no more than were asked for.
+            some = 0
+            for try await _ in rendezvous.peers(nil, at: server.peer, limit: 2) { some += 1 }
+            #expect(some == 2)
+            await last.close()
             let first = try await rendezvous.discover("crowd", at: server.peer, limit: 4)
             let second = try await rendezvous.discover("crowd", at: server.peer, limit: 4, cookie: first.cookie)
             #expect(first.peers.count == 4 && second.peers.count == 3)

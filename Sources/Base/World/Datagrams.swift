@@ -13,14 +13,19 @@ public struct NetworkInterface: Hashable, Sendable {
     public var index: UInt32
     public var name: String
     public var addresses: [IPAddress]
+    /// How many leading bits of each address name its network, where the system tells.
+    public var prefixLengths: [IPAddress: Int]
     public var isLoopback: Bool
     /// Whether it claims to carry multicast; joining may be refused all the same.
     public var carriesMulticast: Bool
 
-    public init(index: UInt32, name: String, addresses: [IPAddress], isLoopback: Bool, carriesMulticast: Bool) {
+    public init(
+        index: UInt32, name: String, addresses: [IPAddress], prefixLengths: [IPAddress: Int] = [:], isLoopback: Bool, carriesMulticast: Bool
+    ) {
         self.index = index
         self.name = name
         self.addresses = addresses
+        self.prefixLengths = prefixLengths
         self.isLoopback = isLoopback
         self.carriesMulticast = carriesMulticast
     }

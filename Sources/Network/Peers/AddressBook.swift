@@ -20,6 +20,7 @@ public final class AddressBook: Sendable {
     public let identities: IdentityBindings
     private let system: any System
     private let state: Mutex<State>
+    private let connected = Mutex<@Sendable () -> Set<PeerID>>({ [] })
     private let writer: WriteBehind
 
     /// Opens the book with what `store` holds. A row that cannot be read is dropped and logged.
@@ -161,20 +162,26 @@ public final class AddressBook: Sendable {
         scheduleWrite()
     }
 
-    /// Drops what has expired.
+    /// Drops what has expired. What connected peers told goes on to be true.
     public func sweep() {
         let now = system.wallTime
+        let spared = connected.withLock { $0 }()
         state.withLock { state in
             for (peer, row) in state.rows {
                 var swept = row
+                if spared.contains(peer) { swept.confirm(now) }
                 swept.sweep(now)
-                guard swept != row else { continue }
-                state.rows[peer] = swept.entries.isEmpty ? nil : swept
+                let isOver = swept.entries.isEmpty && !spared.contains(peer)
+                guard swept != row || isOver else { continue }
+                state.rows[peer] = isOver ? nil : swept
                 state.changed.insert(peer)
             }
         }
         scheduleWrite()
     }
+
+    /// Lets the book ask who is connected: these peers' rows stay, whatever else must go.
+    func spare(_ connected: @escaping @Sendable () -> Set<PeerID>) { self.connected.withLock { $0 = connected } }
 
     /// Writes the rest and ends.
     public func close() async {
@@ -209,12 +216,15 @@ public final class AddressBook: Sendable {
 
     private func change(_ peer: PeerID, _ body: (inout AddressBookRow) -> Void) {
         let now = system.wallTime
+        // Asked before the lock is taken: the answer takes another.
+        let isFull = state.withLock { $0.rows[peer] == nil && $0.rows.count >= limits.peers }
+        let spared = isFull ? connected.withLock { $0 }() : []
         let didChange = state.withLock { state -> Bool in
             let old = state.rows[peer]
             var row = old ?? AddressBookRow()
             body(&row)
             guard row != old else { return false }
-            if old == nil, state.rows.count >= limits.peers { evict(&state, now) }
+            if old == nil, state.rows.count >= limits.peers { evict(&state, sparing: spared, now) }
             state.rows[peer] = row
             state.changed.insert(peer)
             return true
@@ -223,9 +233,9 @@ public final class AddressBook: Sendable {
     }
 
     /// Makes room for some more rows at once, so that the sorting is paid rarely.
-    private func evict(_ state: inout State, _ now: WallTime) {
+    private func evict(_ state: inout State, sparing spared: Set<PeerID>, _ now: WallTime) {
         let surplus = state.rows.count - limits.peers + max(1, limits.peers / 32)
-        let worst = state.rows.map { (peer: $0.key, worth: $0.value.worth(at: now)) }
+        let worst = state.rows.map { (peer: $0.key, worth: spared.contains($0.key) ? (Int.max, 0) : $0.value.worth(at: now)) }
             .sorted { ($0.worth.0, $0.worth.1, $0.peer) < ($1.worth.0, $1.worth.1, $1.peer) }
         for (peer, _) in worst.prefix(surplus) {
             state.rows[peer] = nil

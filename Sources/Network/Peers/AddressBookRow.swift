@@ -44,6 +44,15 @@ struct AddressBookRow: Equatable {
 
     mutating func sweep(_ now: WallTime) { entries.removeAll { !$0.isAlive(at: now) } }
 
+    /// The peer is connected: what it told, and where it was reached, is as true as on the first day. Only where half of the time is over, so that
+    /// little is written.
+    mutating func confirm(_ now: WallTime) {
+        for index in entries.indices where entries[index].source >= .identified {
+            guard let lifetime = entries[index].source.lifetime, let expires = entries[index].expires else { continue }
+            if expires < now + .nanoseconds(lifetime.wholeNanoseconds / 2) { entries[index].expires = now + lifetime }
+        }
+    }
+
     /// How much the row is worth keeping: the best source, then the last expiry.
     func worth(at now: WallTime) -> (Int, Int64) {
         let alive = entries.filter { $0.isAlive(at: now) }

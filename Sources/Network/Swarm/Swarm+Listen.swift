@@ -12,7 +12,7 @@ extension Swarm {
         guard let transport = transports.first(where: { $0.canListen(address) }) else { throw .unsupportedAddress(address) }
         let listener: any TransportListener
         do { listener = try await transport.listen(on: address, in: context) } catch { throw .listenFailed(address, error) }
-        let addresses = expand(listener.address)
+        let addresses = expand(listener.address, system.network.interfaceAddresses())
         let closed = listeners.withLock { listeners in
             if isClosed { return true }
             listeners.append(Listening(listener: listener, addresses: addresses))
@@ -41,6 +41,41 @@ extension Swarm {
         }
         if !ended.isEmpty { hub.emit(.addressesChanged(announcedAddresses)) }
         return !ended.isEmpty
+    }
+
+    /// From time to time: follows what interfaces there are, and forgets addresses that are over. Until the swarm closes.
+    func watchSurroundings() async {
+        var nextSweep = home.now + addressBook.limits.sweepInterval
+        while true {
+            do { try await home.sleep(until: home.now + Swarm.interfaceInterval) } catch { return }
+            followInterfaces()
+            guard home.now >= nextSweep else { continue }
+            nextSweep = home.now + addressBook.limits.sweepInterval
+            addressBook.sweep()
+        }
+    }
+
+    /// Between two looks at the interfaces of this host.
+    static let interfaceInterval = Duration.seconds(5)
+
+    /// Expands unspecified addresses anew: a cable, a wireless network or a lease may have come or gone.
+    private func followInterfaces() {
+        let interfaces = system.network.interfaceAddresses()
+        let (come, gone): ([Multiaddr], [Multiaddr]) = listeners.withLock { listeners in
+            var (come, gone): ([Multiaddr], [Multiaddr]) = ([], [])
+            for index in listeners.indices where listeners[index].listener.address.ip?.isUnspecified == true {
+                let (old, new) = (listeners[index].addresses, expand(listeners[index].listener.address, interfaces))
+                guard old != new else { continue }
+                listeners[index].addresses = new
+                come += new.filter { !old.contains($0) }
+                gone += old.filter { !new.contains($0) }
+            }
+            return (come, gone)
+        }
+        guard !come.isEmpty || !gone.isEmpty else { return }
+        for address in gone { hub.emit(.stoppedListening(address)) }
+        for address in come { hub.emit(.listening(address)) }
+        hub.emit(.addressesChanged(announcedAddresses))
     }
 
     /// Where this node listens, with unspecified addresses expanded to those of the interfaces.
@@ -75,11 +110,11 @@ extension Swarm {
 
     /// One address for each interface when `address` is unspecified, else just it. Link-local IPv6 addresses are left out: they mean nothing
     /// without the zone, which differs from host to host.
-    private func expand(_ address: Multiaddr) -> [Multiaddr] {
+    private func expand(_ address: Multiaddr, _ interfaces: [IPAddress]) -> [Multiaddr] {
         guard let ip = address.ip, ip.isUnspecified else { return [address] }
         let rest = Array(address.components.dropFirst())
         var addresses: [Multiaddr] = []
-        for own in system.network.interfaceAddresses() {
+        for own in interfaces {
             let kind: MultiaddrProtocol
             switch (ip, own) {
             case (.v4, .v4): kind = .ip4

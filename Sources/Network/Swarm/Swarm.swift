@@ -40,7 +40,7 @@ public final class Swarm: Sendable {
     /// A listener and the addresses that reach it.
     struct Listening {
         let listener: any TransportListener
-        let addresses: [Multiaddr]
+        var addresses: [Multiaddr]
     }
 
     public init(
@@ -67,6 +67,7 @@ public final class Swarm: Sendable {
             addresses: { [weak self] in self?.provenAddresses(of: $0) ?? [] },
             enforce: { [weak self] peer in self?.connections(to: peer).forEach { $0.close(.gated) } })
         gate.onChange { [weak self] _ in self?.enforceGate() }
+        addressBook.spare { [weak self] in Set(self?.peers ?? []) }
     }
 
     /// Who this node is.
@@ -105,13 +106,15 @@ public final class Swarm: Sendable {
 
     /// Starts the services; `close` ends them.
     public func start() {
-        let services = self.services.withLock { services in
+        let services: [any Service]? = self.services.withLock { services in
             isRunning.withLock { isRunning in
                 defer { isRunning = true }
-                return isRunning ? [] : services.services
+                return isRunning ? nil : services.services
             }
         }
+        guard let services else { return }
         for service in services { start(service) }
+        scope.spawn(on: home) { [self] in await watchSurroundings() }
     }
 
     /// Runs the services until the task is cancelled, then closes everything.

@@ -48,6 +48,20 @@ struct LinuxDatagrams: DatagramNetwork {
         return (descriptor, SocketAddress.local(of: descriptor) ?? address)
     }
 
+    private static func leadingBits(_ mask: UnsafePointer<sockaddr>, of ip: IPAddress) -> Int {
+        switch ip {
+        case .v4:
+            let value = UnsafeRawPointer(mask).loadUnaligned(as: sockaddr_in.self).sin_addr.s_addr
+            return (~UInt32(bigEndian: value)).leadingZeroBitCount
+        case .v6:
+            let value = UnsafeRawPointer(mask).loadUnaligned(as: sockaddr_in6.self).sin6_addr
+            return withUnsafeBytes(of: value) { bytes in
+                let full = bytes.prefix { $0 == 0xff }.count
+                return full * 8 + (full < bytes.count ? (~bytes[full]).leadingZeroBitCount : 0)
+            }
+        }
+    }
+
     func interfaces() -> [NetworkInterface] {
         var first: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&first) == 0 else { return [] }
@@ -70,7 +84,11 @@ struct LinuxDatagrams: DatagramNetwork {
                         isLoopback: entry.pointee.ifa_flags & UInt32(IFF_LOOPBACK) != 0,
                         carriesMulticast: entry.pointee.ifa_flags & UInt32(IFF_MULTICAST) != 0))
             }
-            if let ip = entry.pointee.ifa_addr.flatMap({ SocketAddress(kernel: $0) })?.ip { interfaces[place].addresses.append(ip) }
+            guard let ip = entry.pointee.ifa_addr.flatMap({ SocketAddress(kernel: $0) })?.ip else { continue }
+            interfaces[place].addresses.append(ip)
+            // A mask has no family of its own everywhere, and no length that could be asked for: the address's count.
+            guard let mask = entry.pointee.ifa_netmask else { continue }
+            interfaces[place].prefixLengths[ip] = Self.leadingBits(mask, of: ip)
         }
         return interfaces
     }

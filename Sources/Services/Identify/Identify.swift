@@ -23,6 +23,12 @@ public final class Identify: Service {
         /// The addresses that a record is being signed for, and who waits for it.
         var signing: [Multiaddr]?
         var waiting: [(loop: any EventLoop, waiter: Waiter)] = []
+        var pushes: [PeerID: Allowance] = [:]
+
+        mutating func takesPush(_ peer: PeerID, at now: Instant) -> Bool {
+            if pushes[peer] == nil, pushes.count >= IdentifyLimits.countedPeers { pushes = [:] }
+            return pushes[peer, default: Allowance(IdentifyLimits.pushes)].take(now)
+        }
     }
 
     private let agentVersion: String
@@ -45,6 +51,7 @@ public final class Identify: Service {
         if stream.protocolID == Identify.query {
             try await write(swarm, to: stream)
         } else {
+            guard state.withLock({ $0.takesPush(peer, at: swarm.system.home.now) }) else { return stream.reset() }
             try learn(try await read(stream), from: stream.connection, swarm)
         }
     }

@@ -31,6 +31,10 @@ public enum IdentifyLimits {
     public static let pushDelay = Duration.milliseconds(200)
     /// Peers that are pushed to at once.
     public static let concurrentPushes = 16
+    /// Pushes that are taken of one peer: at once, and a second. Each may cost the check of a signature; nobody who gathers changes sends more.
+    public static let pushes = 8
+    /// Peers whose pushes are counted.
+    public static let countedPeers = 4096
     /// Identify streams of one peer at once, pushes included.
     public static let streamsPerPeer = 8
 }

@@ -31,12 +31,14 @@ struct IdentifyMessage: Equatable {
                 let bytes = frame[try field.range()]
                 addressesSeen += 1
                 guard addressesSeen <= IdentifyLimits.addresses else { continue }
-                listenAddresses = (listenAddresses ?? []) + IdentifyMessage.address(bytes)
+                listenAddresses = listenAddresses ?? []
+                if let address = IdentifyMessage.address(bytes) { listenAddresses?.append(address) }
             case 3:
                 protocolsSeen += 1
                 guard protocolsSeen <= IdentifyLimits.protocols, try field.bytes().byteCount <= IdentifyLimits.protocolName else { continue }
-                protocols = (protocols ?? []) + [ProtocolID(try field.string())]
-            case 4: observedAddress = IdentifyMessage.address(frame[try field.range()]).first
+                protocols = protocols ?? []
+                protocols?.append(ProtocolID(try field.string()))
+            case 4: observedAddress = IdentifyMessage.address(frame[try field.range()])
             case 5: protocolVersion = IdentifyMessage.cut(try field.string())
             case 6: agentVersion = IdentifyMessage.cut(try field.string())
             case 8: signedRecord = frame[try field.range()].compacted()
@@ -45,8 +47,8 @@ struct IdentifyMessage: Equatable {
         }
     }
 
-    private static func address(_ bytes: Bytes) -> [Multiaddr] {
-        do { return [try Multiaddr(bytes: bytes)] } catch { return [] }
+    private static func address(_ bytes: Bytes) -> Multiaddr? {
+        do { return try Multiaddr(bytes: bytes) } catch { return nil }
     }
 
     private static func cut(_ text: String) -> String {

@@ -55,6 +55,8 @@ private final class MDNSShell: @unchecked Sendable {
     private var machine: MDNSMachine
     private var sockets: [MDNSSocket] = []
     private var interfaces: [NetworkInterface] = []
+    /// Interfaces on which this node said that it is there.
+    private var told: Set<UInt32> = []
     private var alarm: Alarm?
     private var waiting = Deque<(peer: PeerID, addresses: [Multiaddr])>()
     private var dials = 0
@@ -75,7 +77,11 @@ private final class MDNSShell: @unchecked Sendable {
     func run() async throws {
         alarm = Alarm(on: loop) { [weak self] in self?.handle(.tick) }
         observation = swarm.observe(on: loop) { [weak self] event in
-            if case .addressesChanged = event { self?.handle(.refresh) }
+            switch event {
+            case .addressesChanged: self?.handle(.refresh())
+            case .peerDisconnected(let peer): self?.handle(.lost(peer))
+            default: break
+            }
         }
         var nextTry = loop.now
         while !Task.isCancelled {
@@ -93,10 +99,7 @@ private final class MDNSShell: @unchecked Sendable {
         alarm?.stop()
         await scope.close()
         for socket in sockets {
-            for interface in socket.joined.sorted() {
-                let addresses = announced(on: interface)
-                if !addresses.isEmpty { socket.send(names.answer(addresses, seconds: 0), on: interface) }
-            }
+            for interface in socket.joined.sorted() where told.contains(interface) { socket.send(names.goodbye(), on: interface) }
             socket.close()
         }
         sockets = []
@@ -105,9 +108,9 @@ private final class MDNSShell: @unchecked Sendable {
     private func openSockets() async {
         for isVersion6 in [false, true] where !sockets.contains(where: { $0.isVersion6 == isVersion6 }) {
             do throws(NetworkError) {
-                let socket = try await MDNSSocket.open(swarm.system, isVersion6: isVersion6, log) { [weak self] message, source, link in
+                let socket = try await MDNSSocket.open(swarm.system, isVersion6: isVersion6, log) { [weak self] message, origin, link in
                     self?.service.received()
-                    self?.handle(.packet(message, from: source, on: link))
+                    self?.handle(.packet(message, from: origin, on: link))
                 }
                 if Task.isCancelled { return socket.close() }
                 sockets.append(socket)
@@ -122,7 +125,7 @@ private final class MDNSShell: @unchecked Sendable {
         let all = swarm.system.datagrams.interfaces().filter { ($0.carriesMulticast || $0.isLoopback) && !$0.addresses.isEmpty }
         let now = Array(all.prefix(MDNSLimits.interfaces))
         // Where an interface got or lost an address, the others there should hear of it.
-        let changed = !interfaces.isEmpty && now != interfaces
+        let changed = now.filter { interface in interfaces.contains { $0.index == interface.index && $0.addresses != interface.addresses } }
         interfaces = now
         var links: Set<MDNSMachine.Link> = []
         for socket in sockets {
@@ -131,7 +134,7 @@ private final class MDNSShell: @unchecked Sendable {
         }
         service.serves(Set(links.map(\.interface)).count)
         handle(.links(links))
-        if changed { handle(.refresh) }
+        if !changed.isEmpty { handle(.refresh(Set(changed.map(\.index)))) }
     }
 
     /// Handle, drain, arm.
@@ -142,7 +145,9 @@ private final class MDNSShell: @unchecked Sendable {
             case .ask(let link): send(names.question(), on: link)
             case .answer(let link):
                 let addresses = announced(on: link.interface)
-                if !addresses.isEmpty { send(names.answer(addresses), on: link) }
+                guard !addresses.isEmpty else { continue }
+                told.insert(link.interface)
+                send(names.answer(addresses), on: link)
             case .reply(let link, let target, let id, let question):
                 let addresses = announced(on: link.interface)
                 guard !addresses.isEmpty else { continue }
@@ -162,15 +167,18 @@ private final class MDNSShell: @unchecked Sendable {
         socket.send(message, to: target, on: link.interface)
     }
 
-    /// What is told on an interface: private addresses, those of loopback only to this machine.
+    /// What is told on an interface: private addresses, those of loopback only to this machine. Public ones, and those of a single link, only where
+    /// they belong: on the interface that has them, if it has no private one of their family.
     private func announced(on interface: UInt32) -> [Multiaddr] {
         guard let interface = interfaces.first(where: { $0.index == interface }) else { return [] }
         let hidden = swarm.configuration.noAnnounce
+        let shared = interface.addresses.filter { $0.isPrivate && !$0.isLinkLocal }
         let usable = swarm.listenAddresses.filter { address in
-            guard let ip = address.ip, ip.isPrivate, !ip.isLinkLocal, !address.contains(.p2pCircuit), !hidden.contains(where: { $0.contains(ip) }) else {
-                return false
-            }
-            return interface.isLoopback || !ip.isLoopback
+            guard let ip = address.ip, !ip.isUnspecified, !address.contains(.p2pCircuit), !hidden.contains(where: { $0.contains(ip) }) else { return false }
+            if ip.isLoopback { return interface.isLoopback }
+            if ip.isPrivate, !ip.isLinkLocal { return true }
+            if ip.isLinkLocal, ip.isVersion6 { return false }
+            return interface.addresses.contains(ip) && !shared.contains { $0.isVersion6 == ip.isVersion6 }
         }
         // Those of the interface itself first: they are the likeliest to work.
         let own = usable.filter { $0.ip.map(interface.addresses.contains) ?? false }

@@ -29,10 +29,12 @@ public enum MDNSLimits {
     static let addressesPerPeer = 16
     /// Peers taken from one packet.
     static let peersPerPacket = 32
-    /// Bytes of the addresses in our answer, so that it fits a packet on any link.
-    static let announcedBytes = 1000
+    /// Bytes of our answer, so that it fits a packet on any link: 1,280 bytes is the least that IPv6 asks for, headers take 48.
+    static let announcedBytes = 1232
     /// Between two looks at the interfaces.
     static let interfaceInterval = Duration.seconds(5)
+    /// Between two times that the group is joined anew: what a system forgot without a word comes back.
+    static let joinInterval = Duration.seconds(300)
     /// Interfaces that are served; machines with many containers have more.
     static let interfaces = 64
     /// Dials to found peers at once, and those that wait.

@@ -20,12 +20,21 @@ struct MDNSMachine: Machine {
         }
     }
 
+    /// Who sent a packet.
+    struct Origin {
+        var address: SocketAddress
+        /// Whether the address belongs to a network of the interface. What is sent to one asker goes to no other: its address may be made up.
+        var isOnLink = true
+    }
+
     enum Input {
         /// The links that there are now.
         case links(Set<Link>)
-        /// The addresses that this node announces changed, or links behave as if they were new.
-        case refresh
-        case packet(DNSMessage, from: SocketAddress, on: Link)
+        /// What this node announces changed, on some interfaces or (nil) on all: links behave as if they were new.
+        case refresh(Set<UInt32>? = nil)
+        case packet(DNSMessage, from: Origin, on: Link)
+        /// The last connection with a peer is gone: what it says next is news again.
+        case lost(PeerID)
         case tick
     }
 
@@ -46,7 +55,8 @@ struct MDNSMachine: Machine {
     }
 
     private struct Known {
-        var addresses: [Multiaddr]
+        /// All that it told: on one interface others may come than on the next.
+        var addresses: Set<Multiaddr>
         var at: Instant
     }
 
@@ -71,11 +81,16 @@ struct MDNSMachine: Machine {
         case .links(let links):
             schedules = schedules.filter { links.contains($0.key) }
             for link in links.sorted() where schedules[link] == nil { schedules[link] = Schedule(question: now + pick(MDNSLimits.firstQuestion)) }
-        case .refresh:
-            for link in schedules.keys.sorted() { schedules[link] = Schedule(question: now + pick(MDNSLimits.firstQuestion)) }
-        case .packet(let message, let source, let link):
+        case .refresh(let interfaces):
+            for link in schedules.keys.sorted() where interfaces?.contains(link.interface) ?? true {
+                var fresh = Schedule(question: now + pick(MDNSLimits.firstQuestion))
+                fresh.lastAnswer = schedules[link]?.lastAnswer
+                schedules[link] = fresh
+            }
+        case .packet(let message, let origin, let link):
             guard message.isStandard, schedules[link] != nil else { return }
-            if message.isResponse { read(message, from: source, at: now) } else { answer(message, to: source, on: link, at: now) }
+            if message.isResponse { read(message, from: origin.address, at: now) } else { answer(message, to: origin, on: link, at: now) }
+        case .lost(let peer): known[peer] = nil
         case .tick:
             for link in schedules.keys.sorted() { advance(link, now) }
         }
@@ -95,7 +110,7 @@ struct MDNSMachine: Machine {
             schedule.interval = min(schedule.interval + schedule.interval, MDNSLimits.longestInterval)
             if schedule.announcements > 0 {
                 schedule.announcements -= 1
-                schedule.answer = now
+                schedule.answer = schedule.lastAnswer.map { max(now, $0 + MDNSLimits.answerInterval) } ?? now
             }
         }
         if let due = schedule.answer, due <= now {
@@ -114,18 +129,20 @@ struct MDNSMachine: Machine {
 
     // MARK: Questions of others
 
-    private mutating func answer(_ message: DNSMessage, to source: SocketAddress, on link: Link, at now: Instant) {
-        guard let question = message.questions.first(where: { names.answers($0) }) else { return }
+    private mutating func answer(_ message: DNSMessage, to origin: Origin, on link: Link, at now: Instant) {
         // Who knows us already and will for a while need not hear it again (RFC 6762, section 7.1).
         let isKnown = message.answers.contains {
             $0.name == names.service && $0.data == .pointer(names.instance) && $0.seconds >= MDNSLimits.recordSeconds / 2
         }
-        if isKnown, question.name == names.service { return }
-        if source.port != MDNSNames.port {
-            if replies.take(now) { outputs.append(.reply(link, to: source, id: message.id, question: question)) }
+        let questions = message.questions.filter { names.answers($0) && !(isKnown && $0.name == names.service) }
+        guard let question = questions.first else { return }
+        if origin.address.port != MDNSNames.port {
+            if origin.isOnLink, replies.take(now) { outputs.append(.reply(link, to: origin.address, id: message.id, question: question)) }
             return
         }
-        if question.wantsUnicast, replies.take(now) { outputs.append(.reply(link, to: source, id: 0, question: nil)) }
+        if origin.isOnLink, questions.contains(where: \.wantsUnicast), replies.take(now) {
+            outputs.append(.reply(link, to: origin.address, id: 0, question: nil))
+        }
         guard var schedule = schedules[link], schedule.answer == nil else { return }
         let soonest = schedule.lastAnswer.map { $0 + MDNSLimits.answerInterval } ?? now
         schedule.answer = max(now + pick(MDNSLimits.answerDelay), soonest)
@@ -143,7 +160,7 @@ struct MDNSMachine: Machine {
                 continue
             }
             for text in texts {
-                guard let (peer, address) = names.address(in: text), peer != ourselves else { continue }
+                guard let (peer, address) = names.address(in: text), peer != ourselves, leadsToNeighbour(address, source) else { continue }
                 if found[peer] == nil {
                     guard found.count < MDNSLimits.peersPerPacket else { continue }
                     order.append(peer)
@@ -155,11 +172,23 @@ struct MDNSMachine: Machine {
         for peer in order { tell(peer, found[peer] ?? [], now) }
     }
 
+    /// Whether an address told by `source` can be where a neighbour is. What others say must not have us dial ourselves, or everybody.
+    private func leadsToNeighbour(_ address: Multiaddr, _ source: SocketAddress) -> Bool {
+        guard let ip = address.ip?.unmapped, !ip.isUnspecified, !ip.isMulticast else { return false }
+        // An address of one link alone cannot be dialed without naming the link, which IPv6 wants.
+        if case .v6 = ip, ip.isLinkLocal { return false }
+        return !ip.isLoopback || source.ip.isLoopback
+    }
+
     private mutating func tell(_ peer: PeerID, _ addresses: [Multiaddr], _ now: Instant) {
-        if let known = known[peer], known.addresses == addresses, now - known.at < MDNSLimits.repeatAfter { return }
+        var all = Set(addresses)
+        if let known = known[peer], now - known.at < MDNSLimits.repeatAfter {
+            if known.addresses.isSuperset(of: all) { return }
+            if known.addresses.count < 2 * MDNSLimits.addressesPerPeer { all.formUnion(known.addresses) }
+        }
         guard discoveries.take(now) else { return }
         if known[peer] == nil, known.count >= MDNSLimits.peers, let oldest = known.min(by: { $0.value.at < $1.value.at }) { known[oldest.key] = nil }
-        known[peer] = Known(addresses: addresses, at: now)
+        known[peer] = Known(addresses: all, at: now)
         outputs.append(.found(peer, addresses))
     }
 }

@@ -36,7 +36,7 @@ struct MDNSNames {
         return message
     }
 
-    /// All that we say of ourselves, with these addresses (each ending in our PeerID). `seconds` is 0 to say goodbye.
+    /// All that we say of ourselves, with these addresses (each ending in our PeerID).
     func answer(_ addresses: [Multiaddr], seconds: UInt32 = MDNSLimits.recordSeconds, isLegacy: Bool = false) -> DNSMessage {
         let isUnique = !isLegacy
         var message = DNSMessage()
@@ -45,21 +45,30 @@ struct MDNSNames {
             DNSMessage.Record(name: service, seconds: seconds, data: .pointer(instance)),
             DNSMessage.Record(name: Self.directory, seconds: seconds, data: .pointer(service)),
         ]
-        var texts: [[UInt8]] = []
-        var size = 0
-        for address in addresses {
-            let text = Self.key + [UInt8(ascii: "=")] + Array(address.description.utf8)
-            guard text.count <= 255, size + text.count < MDNSLimits.announcedBytes else { continue }
-            size += text.count + 1
-            texts.append(text)
-        }
-        message.additional.append(DNSMessage.Record(name: instance, seconds: seconds, isUnique: isUnique, data: .texts(texts)))
         // For browsers of services, and for peers that want a host and port with every service.
         let port = addresses.lazy.compactMap { $0.port(.tcp) ?? $0.port(.udp) }.first ?? 0
-        message.additional.append(DNSMessage.Record(name: instance, seconds: seconds, isUnique: isUnique, data: .service(port: port, host: host)))
+        let service = DNSMessage.Record(name: instance, seconds: seconds, isUnique: isUnique, data: .service(port: port, host: host))
         var ips: [IPAddress] = []
         for ip in addresses.compactMap(\.ip) where !ips.contains(ip) && ips.count < 8 { ips.append(ip) }
-        message.additional += ips.map { DNSMessage.Record(name: host, seconds: seconds, isUnique: isUnique, data: .address($0)) }
+        let hosts = ips.map { DNSMessage.Record(name: host, seconds: seconds, isUnique: isUnique, data: .address($0)) }
+        message.additional = [DNSMessage.Record(name: instance, seconds: seconds, isUnique: isUnique, data: .texts([])), service] + hosts
+        var texts: [[UInt8]] = []
+        var room = MDNSLimits.announcedBytes - message.encoded().count
+        for address in addresses {
+            let text = Self.key + [UInt8(ascii: "=")] + Array(address.description.utf8)
+            guard text.count <= 255, text.count < room else { continue }
+            room -= text.count + 1
+            texts.append(text)
+        }
+        message.additional[0].data = .texts(texts)
+        return message
+    }
+
+    /// Takes back what was said.
+    func goodbye() -> DNSMessage {
+        var message = DNSMessage()
+        message.isResponse = true
+        message.answers = [DNSMessage.Record(name: service, seconds: 0, data: .pointer(instance))]
         return message
     }
 

@@ -19,6 +19,8 @@ public struct RendezvousPage: Sendable {
     public let peers: [RendezvousPeer]
     /// With it, the next question brings what came after this answer.
     public let cookie: Bytes?
+    /// Whether the server told of nobody, not even of ourselves.
+    let isEmpty: Bool
 }
 
 extension Rendezvous {
@@ -73,7 +75,8 @@ extension Rendezvous {
             guard let peer = await take(row, swarm), peer.peer != swarm.localPeer, namespace == nil || peer.namespace == namespace else { continue }
             peers.append(peer)
         }
-        return RendezvousPage(peers: peers, cookie: answer.cookie.flatMap { $0.count <= RendezvousLimits.cookie ? $0.compacted() : nil })
+        return RendezvousPage(
+            peers: peers, cookie: answer.cookie.flatMap { $0.count <= RendezvousLimits.cookie ? $0.compacted() : nil }, isEmpty: answer.registrations.isEmpty)
     }
 
     /// Everybody who is registered under `namespace`, page by page, until the server has told all or `limit` peers were told.
@@ -110,7 +113,7 @@ extension Rendezvous {
         let sequence = UInt64(clamping: swarm.system.wallTime.nanoseconds)
         let key = swarm.identity.key
         let envelope: Bytes?
-        do { envelope = try await swarm.system.offload { PeerRecord(peer: peer, sequence: sequence, addresses: addresses).signed(with: key)?.encoded } } catch {
+        do { envelope = try await swarm.system.offload { Identify.record(of: peer, addresses, sequence, key) } } catch {
             throw .cancelled
         }
         guard let envelope else { throw .broken }
@@ -171,15 +174,20 @@ public struct RendezvousPeers: AsyncSequence, Sendable {
         var waiting = Deque<RendezvousPeer>()
         var cookie: Bytes?
         var pages = 0
-        var told: Set<PeerID> = []
+        var told: Set<Told> = []
         var isAtEnd = false
+
+        struct Told: Hashable {
+            var peer: PeerID
+            var namespace: String
+        }
 
         public mutating func next() async throws(RendezvousError) -> RendezvousPeer? {
             while true {
                 while let peer = waiting.popFirst() {
                     guard told.count < peers.limit else { return nil }
                     // Who registered anew in the meantime is told once.
-                    if peers.namespace == nil || told.insert(peer.peer).inserted { return peer }
+                    if told.insert(Told(peer: peer.peer, namespace: peer.namespace)).inserted { return peer }
                 }
                 guard !isAtEnd, pages < RendezvousLimits.pages, told.count < peers.limit else { return nil }
                 pages += 1
@@ -188,7 +196,7 @@ public struct RendezvousPeers: AsyncSequence, Sendable {
                     peers.namespace, at: peers.point, addresses: peers.addresses, limit: Swift.min(rest, RendezvousLimits.page), cookie: cookie)
                 for peer in page.peers { waiting.append(peer) }
                 // A server that repeats its cookie, or gives none, has told all.
-                isAtEnd = page.peers.isEmpty || page.cookie == nil || page.cookie?.isEmpty == true || page.cookie == cookie
+                isAtEnd = page.isEmpty || page.cookie == nil || page.cookie?.isEmpty == true || page.cookie == cookie
                 cookie = page.cookie
             }
         }

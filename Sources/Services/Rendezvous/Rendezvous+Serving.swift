@@ -19,7 +19,7 @@ extension Rendezvous {
         } catch {
             log(.warning, "registrations not read", [LogField("error", "\(error)")])
         }
-        var registry = RendezvousRegistry(secret: secret ?? Bytes(swarm.system.randomBytes(32)))
+        var registry = RendezvousRegistry(secret: secret ?? Bytes(swarm.system.randomBytes(32)), at: swarm.system.wallTime)
         registry.restore(stored, at: swarm.system.wallTime)
         let opened = registry
         state.withLock { $0.registry = opened }

@@ -40,12 +40,18 @@ struct RendezvousRegistry {
     private var counts: [String: Int] = [:]
     private var orders: [String: Order] = [:]
     private var everything = Order()
-    private var nextSequence: UInt64 = 1
+    private var nextSequence: UInt64
     private(set) var bytes = 0
     private let secret: Bytes
 
-    /// - Parameter secret: 32 bytes that authenticate cookies.
-    init(secret: Bytes) { self.secret = secret }
+    /// - Parameters:
+    ///   - secret: 32 bytes that authenticate cookies.
+    ///   - now: numbers begin with the time of day, so that they rise over restarts too: who comes back with a cookie of an earlier life must not
+    ///     miss those who registered since, even if nothing of that life is left.
+    init(secret: Bytes, at now: WallTime) {
+        self.secret = secret
+        nextSequence = UInt64(max(1, now.nanoseconds))
+    }
 
     var count: Int { registrations.count }
     var namespaces: Int { counts.count }

@@ -14,6 +14,9 @@ struct HostInterface {
     var isLoopback: Bool { index == 1 }
 
     var description: NetworkInterface {
-        NetworkInterface(index: index, name: name, addresses: addresses, isLoopback: isLoopback, carriesMulticast: true)
+        let lengths = addresses.map { ($0, $0.isVersion4 ? 24 : 64) }
+        return NetworkInterface(
+            index: index, name: name, addresses: addresses, prefixLengths: Dictionary(lengths) { first, _ in first }, isLoopback: isLoopback,
+            carriesMulticast: true)
     }
 }
