@@ -130,7 +130,7 @@ package enum NodeSettings {
     private static func addresses(_ texts: [String], _ key: String) throws(CommandError) -> [Multiaddr] {
         var all: [Multiaddr] = []
         for text in texts {
-            do { all.append(try Multiaddr(parsing: text)) } catch { throw CommandError("\(key): \"\(text)\" is not an address: \(error)") }
+            do { all.append(try Multiaddr(parsing: text)) } catch { throw CommandError("\(key): \"\(text)\" is not an address: \(error.sentence)") }
         }
         return all
     }

@@ -25,7 +25,7 @@ public enum SeedSource: Hashable, Sendable {
         guard text.utf8.count <= BootstrapLimits.entryBytes else { throw Invalid(description: "the entry is longer than \(BootstrapLimits.entryBytes) bytes") }
         if text.hasPrefix("/") {
             let address: Multiaddr
-            do { address = try Multiaddr(parsing: text) } catch { throw Invalid(description: "\"\(text)\" is not an address: \(error)") }
+            do { address = try Multiaddr(parsing: text) } catch { throw Invalid(description: "\"\(text)\" is not an address: \(error.sentence)") }
             guard let rest = address.withoutPeerID, rest.components.first(where: { _ in true }) != nil else {
                 throw Invalid(description: "\"\(text)\" has no transport in front of the PeerID")
             }
@@ -77,6 +77,21 @@ public enum SeedSource: Hashable, Sendable {
     private static func isHost(_ rest: Substring) -> Bool {
         let host = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
         return !host.isEmpty && !host.contains("@") && rest.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }
+    }
+}
+
+extension MultiaddrError {
+    /// What is wrong, for people.
+    package var sentence: String {
+        switch self {
+        case .empty: "it does not begin with a slash"
+        case .tooLong: "it is too long"
+        case .truncated: "it breaks off"
+        case .unknownProtocol(let code): "there is no protocol \(code)"
+        case .unknownName(let name): "there is no protocol \"\(name)\""
+        case .invalidValue(let kind): "the value of /\(kind.name) is missing or wrong"
+        case .afterPath: "nothing can stand behind a path"
+        }
     }
 }
 
