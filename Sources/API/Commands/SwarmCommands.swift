@@ -226,7 +226,7 @@ enum SwarmText {
     static func explain(_ error: TransportError) -> String {
         switch error {
         case .network(let cause): explain(cause)
-        case .handshake(let cause): "handshake failed: \(cause)"
+        case .handshake(let cause): "handshake failed: \(cause)\(advice(cause))"
         case .wrongPeer(let peer): "another peer answered: \(peer)"
         case .refused(let refusal): "refused: \(refusal.rawValue)"
         case .unsupportedAddress: "no transport for this address"
@@ -235,6 +235,11 @@ enum SwarmText {
         case .backOff: "failed a moment ago; waiting before it is tried again"
         case .cancelled: "cancelled"
         }
+    }
+
+    private static func advice(_ error: UpgradeError) -> String {
+        guard case .handshake(.identityRefused(let refusal)) = error, case .partnerMissing = refusal.cause else { return "" }
+        return "; if its owner has given that one up, 'swarm identities rm \(refusal.peer)' forgets it"
     }
 
     static func explain(_ error: ResolveError) -> String {
