@@ -41,8 +41,9 @@ import WaggleBase
     }
 }
 
-/// What operations on secrets leave on the stack: they run on a thread whose stack is ours to look at afterwards.
-@Suite struct StackTests {
+/// What operations on secrets leave on the stack: they run on a thread whose stack is ours to look at afterwards. The address sanitizer keeps
+/// variables elsewhere.
+@Suite(.enabled(if: dlsym(nil, "__asan_init") == nil, "the address sanitizer has stacks of its own")) struct StackTests {
     private static let length = 1 << 20
 
     /// Runs `body` on a stack of its own and gives what is on it then.
@@ -88,8 +89,8 @@ import WaggleBase
 
     private func random(_ count: Int, _ seed: UInt64) -> SecureBytes { SecureBytes(Bytes(pseudorandom: count, seed: seed)) }
 
-    /// The test can see what it looks for.
-    @Test func tracesAreFound() throws {
+    /// The test can see what it looks for. In an optimised build the end of the thread overwrites so shallow a trace.
+    @Test(.enabled(if: _isDebugAssertConfiguration())) func tracesAreFound() throws {
         let secret = random(32, 1)
         let left = try stack {
             withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { copy in
