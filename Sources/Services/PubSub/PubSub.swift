@@ -14,7 +14,9 @@ import WaggleNetwork
 public final class PubSub: Service, @unchecked Sendable {
     struct State: ~Copyable {
         var machine: GossipMachine?
-        var swarm: Swarm?
+        // The swarm has its services, not the other way round.
+        weak var swarm: Swarm?
+        var home: (any EventLoop)?
         var lanes: [PeerLane?] = []
         var byPeer: [PeerID: PeerLane] = [:]
         var cores: [Int: TopicCore] = [:]
@@ -87,6 +89,7 @@ public final class PubSub: Service, @unchecked Sendable {
         let sequences = SequenceGuard(system: swarm.system, store: store)
         state.withLock { state in
             state.swarm = swarm
+            state.home = swarm.system.home
             state.sequences = sequences
             // Rises over restarts, whatever the clock does.
             state.sequence = max(wall, sequences.highest(of: swarm.localPeer) ?? 0)
@@ -430,8 +433,8 @@ public final class PubSub: Service, @unchecked Sendable {
     /// What happens around `topic`, or all topics, from now on.
     public func events(of topic: TopicID? = nil) -> PubSubEvents {
         state.withLock { state in
-            guard let swarm = state.swarm else { preconditionFailure("publish-subscribe is not registered") }
-            let events = PubSubEvents(topic, on: swarm.system.home)
+            guard let home = state.home else { preconditionFailure("publish-subscribe is not registered") }
+            let events = PubSubEvents(topic, on: home)
             state.events.append(WeakEvents(events: events))
             return events
         }
