@@ -63,8 +63,8 @@ import WaggleSimulation
         }
     }
 
-    @Test func manyPeersShareTheWork() throws {
-        try withWorld(seed: 5) { world in
+    @Test(arguments: [0, 5, 8, 11] as [UInt64]) func manyPeersShareTheWork(seed: UInt64) throws {
+        try withWorld(seed: seed) { world in
             let reader = try await ContentNode.start(world, "reader")
             let tree = TestTree(seed: 5, leaves: 300, leafSize: 3000, fanOut: 30)
             var servers: [ContentNode] = []
@@ -80,7 +80,8 @@ import WaggleSimulation
             #expect(try await TestRepository.isWhole(tree.root, reader.repository))
             var sent: [Int] = []
             for server in servers { sent.append(await server.bitswap.ledger(of: reader.peer)?.blocksSent ?? 0) }
-            #expect(sent[..<3].allSatisfy { $0 > 20 }, "\(sent)")
+            // Nobody has to do it all, whoever happens to be first.
+            #expect(sent.filter { $0 > tree.blocks.count / 20 }.count >= 2, "\(sent)")
             let statistics = await reader.bitswap.statistics()
             #expect(statistics.duplicateBlocks < tree.blocks.count / 20, "\(statistics.duplicateBlocks)")
         }

@@ -25,8 +25,6 @@ enum KeyFileCommands {
             With '--format=pem-pkcs8-cleartext' it is PKCS#8, which other programs read: RSA, Ed25519 and elliptic curves with every OpenSSL, ML-DSA
             (RFC 9881, by its seed) and SLH-DSA (RFC 9909) with OpenSSL 3.5 and newer. A key's PeerID follows from how libp2p writes it: where that is PKIX
             for an ML-DSA key, an attribute (friendlyName, 'libp2p-pkix') says so, and 'key import' heeds it.
-
-            A file that is there and holds anything else is overwritten with '--force' only.
             """,
         example: """
             > waggle key export testkey --format=pem-pkcs8-cleartext -o privkey.pem
@@ -36,7 +34,6 @@ enum KeyFileCommands {
         options: [
             .string("output", "o", about: "The path where the output should be stored."),
             .string("format", "f", about: "The format of the exported private key, \(Form.names).", default: Form.libp2p.rawValue),
-            .flag("force", about: "Overwrite a file that is there."),
         ],
         // Reading takes no lock, so a running daemon does not stand in the way, and a key never travels over the API.
         place: .client, needs: .configuration
@@ -53,7 +50,7 @@ enum KeyFileCommands {
         let bytes = form == .pem ? key.pem : key.encoded
         let output = request.string("output") ?? ""
         let file = output.isEmpty ? try fileName(name, form) : output
-        try write(bytes, to: file.hasPrefix("/") ? file : "\(console.workingDirectory)/\(file)", replacing: request.flag("force"), console.files)
+        try write(bytes, to: file.hasPrefix("/") ? file : "\(console.workingDirectory)/\(file)", console.files)
     }
 
     /// The last part of the name, so that a name with slashes stays in this directory.
@@ -63,28 +60,18 @@ enum KeyFileCommands {
     }
 
     /// Writes a key to a file that appears whole, or not at all. Through a symbolic link the file itself is written.
-    private static func write(_ key: SecureBytes, to path: String, replacing: Bool, links: Int = 8, _ files: any FileSystem) throws {
+    private static func write(_ key: SecureBytes, to path: String, links: Int = 8, _ files: any FileSystem) throws {
         switch try files.status(path)?.kind {
-        case nil: try files.replace(path, withSecret: key)
-        case .file:
-            guard try replacing || isSame(path, key, files) else { throw CommandError("\(path) exists and holds something else; --force overwrites it") }
-            try files.replace(path, withSecret: key)
+        case nil, .file: try files.replace(path, withSecret: key)
         case .symbolicLink(let target) where links > 0:
             let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-            try write(key, to: target.hasPrefix("/") ? target : folder + target, replacing: replacing, links: links - 1, files)
+            try write(key, to: target.hasPrefix("/") ? target : folder + target, links: links - 1, files)
         case .directory: throw FileError.isDirectory(path: path)
         // A device or a pipe: what is behind it takes care of it.
         case .symbolicLink, .other:
             let file = try files.create(path, mode: 0o600, exclusive: false)
             defer { file.close() }
             try key.withUnsafeBytes { try file.write($0, at: 0) }
-        }
-    }
-
-    private static func isSame(_ path: String, _ key: SecureBytes, _ files: any FileSystem) throws(FileError) -> Bool {
-        do throws(FileError) { return try files.readSecret(path, limit: key.count) == key } catch {
-            if case .tooLarge = error { return false }
-            throw error
         }
     }
 

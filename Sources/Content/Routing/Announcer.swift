@@ -35,6 +35,8 @@ public final class Announcer: Service, @unchecked Sendable {
     private var started = Instant(nanoseconds: 0)
     private var taken: [UInt64] = []
     private var collected: [Multihash] = []
+    /// Those on their way into the queue.
+    private var storing = 0
     private var isCollecting = false
     private var dropped = 0
 
@@ -128,7 +130,9 @@ public final class Announcer: Service, @unchecked Sendable {
                 isCollecting = false
                 let hashes = collected
                 collected = []
+                storing = hashes.count
                 await store(hashes)
+                storing = 0
                 tell(.queue(queue.count))
             }
         }
@@ -191,7 +195,8 @@ public final class Announcer: Service, @unchecked Sendable {
     /// On the home loop.
     var current: AnnouncerStatistics {
         var statistics = machine.statistics(at: home.now)
-        statistics.queuedKeys = queue.count
+        // Who asks right after an add sees it.
+        statistics.queuedKeys = queue.count + collected.count + storing
         statistics.droppedKeys = dropped
         statistics.uptime = isRunning ? home.now - started : .zero
         return statistics
