@@ -70,8 +70,9 @@ public final class ContentNode: Sendable {
             let bitswap = Bitswap(store: repository.blocks, routing: finders.isEmpty ? nil : routers.router, providers: routers.providers)
             node.add(bitswap)
             let names = names(routing, routers.router, repository, system)
-            node.fetch?.handle("/ipns/") { [followed = routers.pubsubNames] key, _ in
-                guard let name = IPNSName(routingKey: key) else { return nil }
+            // Weak: names ask others through fetch.
+            node.fetch?.handle("/ipns/") { [weak names, weak followed = routers.pubsubNames] key, _ in
+                guard let names, let name = IPNSName(routingKey: key) else { return nil }
                 let known = [try names.storedRecord(of: name), followed?.best(of: name)].compactMap { $0?.encoded }
                 return known.isEmpty ? nil : known[IPNSValidator().best(of: known, for: key)]
             }

@@ -54,7 +54,8 @@ public final class CompositeRouting: ContentRouting, PeerRouting, ValueRouting {
         self.validators = validators
     }
 
-    /// Runs `work` for each router at once; fails when all fail, with the first failure. `isDone` ends the others early.
+    /// Runs `work` for each router at once; fails when all fail, with the last failure: who has nobody to ask says so at once. `isDone` ends the
+    /// others early.
     private func all<Router: Sendable>(_ list: [Router], _ work: @escaping @Sendable (Router) async throws -> Bool) async throws {
         guard !list.isEmpty else { throw RoutingError.noRouter }
         if list.count == 1 {
@@ -65,17 +66,17 @@ public final class CompositeRouting: ContentRouting, PeerRouting, ValueRouting {
             for router in list {
                 group.addTask { do { return .success(try await work(router)) } catch { return .failure(error) } }
             }
-            var first: (any Error)?
+            var last: (any Error)?
             var succeeded = false
             while let outcome = try await group.next() {
                 switch outcome {
                 case .success(let isDone):
                     succeeded = true
                     if isDone { group.cancelAll() }
-                case .failure(let error): first = first ?? error
+                case .failure(let error): last = error
                 }
             }
-            return succeeded ? nil : first
+            return succeeded ? nil : last
         }
         try Task.checkCancellation()
         if let failure { throw failure }
