@@ -165,7 +165,8 @@ let networkTargets: [(name: String, run: @Sendable (Bytes) -> Void)] = [
         machine.handle(.links([link]), at: start)
         for second in 0..<2 {
             let now = start + .seconds(second * 100)
-            machine.handle(.packet(message, from: SocketAddress(ip: .v4(0xc0a8_0002), port: UInt16(5353 + second)), on: link), at: now)
+            let sender = MDNSMachine.Origin(address: SocketAddress(ip: .v4(0xc0a8_0002), port: UInt16(5353 + second)))
+            machine.handle(.packet(message, from: sender, on: link), at: now)
             machine.handle(.tick, at: now + .seconds(1))
             while let output = machine.next() {
                 if case .found(let peer, let addresses) = output { precondition(peer != local && (1...MDNSLimits.addressesPerPeer).contains(addresses.count)) }
