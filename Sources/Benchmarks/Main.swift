@@ -18,7 +18,14 @@ struct Benchmarks {
         ("kad", { try KademliaBenchmark.run() }),
     ]
 
-    nonisolated static func main() async throws {
+    nonisolated static func main() async {
+        do { try await run() } catch {
+            PeerOutput.complain("waggle-bench: \(error)\n")
+            PeerOutput.exit(2)
+        }
+    }
+
+    private nonisolated static func run() async throws {
         let wanted = CommandLine.arguments.dropFirst()
         if wanted.first == BenchmarkPeer.argument {
             return try BenchmarkPeer.run(chain: wanted.contains("chain"), counted: wanted.contains("counted"))
@@ -30,8 +37,15 @@ struct Benchmarks {
             print("# \(group.name)")
             try await group.run()
         }
-        for name in wanted where !groups.contains(where: { $0.name == name }) {
-            print("there is no group \(name); there are: \(groups.map(\.name).joined(separator: ", "))")
-        }
+        let unknown = wanted.filter { name in !groups.contains { $0.name == name } }
+        if !unknown.isEmpty { throw UnknownGroups(names: unknown) }
+    }
+}
+
+private struct UnknownGroups: Error, CustomStringConvertible {
+    let names: [String]
+
+    var description: String {
+        "no group \(names.joined(separator: ", ")); there are: \(Benchmarks.groups.map(\.name).joined(separator: ", "))"
     }
 }

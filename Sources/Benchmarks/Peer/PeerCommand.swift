@@ -181,10 +181,17 @@ enum PeerCommand {
     }
 }
 
-enum PeerCommandError: Error {
+enum PeerCommandError: Error, CustomStringConvertible {
     case usage
     /// What came back is not what was sent.
     case mismatch
+
+    var description: String {
+        switch self {
+        case .usage: "usage: peer listen [OPTION…] | peer dial MULTIADDR [OPTION…] ACTION… | idle-peers MULTIADDR COUNT"
+        case .mismatch: "what came back is not what was sent"
+        }
+    }
 }
 
 extension Duration {
